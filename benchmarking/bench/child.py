@@ -1,0 +1,31 @@
+"""One run of one loader in a process of its own: reads what to do as JSON from stdin, writes the measurement to stdout."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from benchmarking.bench.loaders.protocol import Knobs
+from benchmarking.bench.loaders.registry import make_loaders, make_peers
+from benchmarking.bench.measure import Measurement, measure
+from benchmarking.bench.workloads import Workload
+
+
+def run_order(order: dict[str, Any]) -> Measurement:
+    """Does what `runner.make_order` says."""
+    workload = Workload(**order["workload"])
+    knobs = Knobs(**{**order["knobs"], "torch_workers": tuple(order["knobs"]["torch_workers"])})
+    adapter = (make_loaders(knobs) | make_peers(knobs))[order["loader"]]
+    return measure(
+        lambda: adapter.build(workload),
+        batch_size=workload.batch_size,
+        wave=adapter.wave(workload.batch_size),
+        max_s=order["max_s"],
+    )
+
+
+if __name__ == "__main__":
+    measurement = run_order(json.load(sys.stdin))
+    print(json.dumps(dataclasses.asdict(measurement)), flush=True)

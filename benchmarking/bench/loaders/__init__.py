@@ -1,0 +1,1 @@
+"""The loaders, one small adapter each."""

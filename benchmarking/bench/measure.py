@@ -1,0 +1,136 @@
+"""Iterates a loader and measures it."""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+KIB_PER_MIB = 1024
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run of a loader showed.
+
+    Attributes:
+        samples: Samples that arrived.
+        stopped_early: Whether time was up before all had arrived.
+        samples_per_s: From the end of the first wave of batches to the last batch: start-up excluded.
+        overall_samples_per_s: All samples over all seconds, start-up included.
+        first_batch_s: Seconds from ``iter(loader)`` to the first batch.
+        wait_p99_s: 99th percentile of the seconds that the consumer waited for a batch, after the first wave.
+        cpu_s: CPU seconds of the process and its workers, from ``iter(loader)`` until all workers are gone.
+        process_cpu_s: CPU seconds of both since the process's start: imports and the making of the loader included.
+        main_rss_mib: Peak resident memory of the main process.
+        worker_rss_mib: Peak resident memory of the largest worker process; 0: there was none.
+    """
+
+    samples: int
+    stopped_early: bool
+    samples_per_s: float
+    overall_samples_per_s: float
+    first_batch_s: float
+    wait_p99_s: float
+    cpu_s: float
+    process_cpu_s: float
+    main_rss_mib: float
+    worker_rss_mib: float
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When batches arrived, in seconds since the iteration began, and how long each was waited for."""
+
+    times_s: list[float]
+    waits_s: list[float]
+    stopped_early: bool
+
+
+def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, max_s: float) -> Measurement:
+    """Builds a loader, iterates it, and waits until its workers are gone.
+
+    Args:
+        build: Returns the loader.
+        batch_size: Samples of a batch; all batches are full.
+        wave: Batches that are under way at once: the first so many are warm-up.
+        max_s: Seconds after the first wave at which the run is cut, at the end of a wave.
+    """
+    loader = build()
+    cpu_before_s = _cpu_s()
+    arrivals = consume(loader, wave=wave, max_s=max_s)
+    del loader
+    gc.collect()  # what is left of the loader in circles holds its workers
+    times_s = arrivals.times_s
+    return Measurement(
+        samples=len(times_s) * batch_size,
+        stopped_early=arrivals.stopped_early,
+        samples_per_s=steady_rate(times_s, wave) * batch_size,
+        overall_samples_per_s=len(times_s) * batch_size / times_s[-1],
+        first_batch_s=times_s[0],
+        wait_p99_s=percentile(arrivals.waits_s[wave:] or arrivals.waits_s, 0.99),
+        cpu_s=_cpu_s() - cpu_before_s,
+        process_cpu_s=_cpu_s(),
+        main_rss_mib=_peak_rss_mib(),
+        worker_rss_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / KIB_PER_MIB,
+    )
+
+
+def consume(
+    loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[], float] = perf_counter
+) -> Arrivals:
+    """Takes batches until there are no more, or until time is up and a wave is whole."""
+    times_s: list[float] = []
+    waits_s: list[float] = []
+    started = clock()
+    asked = 0.0
+    batches = iter(loader)
+    for _ in batches:
+        now = clock() - started
+        times_s.append(now)
+        waits_s.append(now - asked)
+        whole_waves, rest = divmod(len(times_s), wave)
+        if rest == 0 and whole_waves > 1 and now - times_s[wave - 1] > max_s:
+            return Arrivals(times_s, waits_s, stopped_early=next(batches, None) is not None)
+        asked = clock() - started
+    return Arrivals(times_s, waits_s, stopped_early=False)
+
+
+def steady_rate(times_s: Sequence[float], wave: int) -> float:
+    """Returns batches per second after the first wave.
+
+    Batches that are under way at once arrive at about the same time. From the *end* of one wave to the end of another
+    there are as many seconds as the waves between them took; from the first batch of a wave there are fewer.
+
+    Args:
+        times_s: When batches arrived; only whole waves count.
+        wave: Batches of a wave.
+    """
+    last = len(times_s) // wave * wave - 1
+    if last < 2 * wave - 1:
+        raise ValueError(f"{len(times_s)} batches hold no two waves of {wave}")
+    return (last - wave + 1) / (times_s[last] - times_s[wave - 1])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Returns the smallest value that at least the given share of the values does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its children that were waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_rss_mib() -> float:
+    """Peak resident memory of this program; ``ru_maxrss`` would also count that of the parent before its exec."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / KIB_PER_MIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB

@@ -1,0 +1,164 @@
+"""Lets the loaders take turns: round by round, each run in a process of its own, all against one endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarking.bench.datasets import AWS_ENVIRONMENT
+from benchmarking.bench.loaders.protocol import Knobs, LoaderAdapter
+from benchmarking.bench.measure import Measurement
+from benchmarking.bench.workloads import KINDS, Workload
+from benchmarking.endpoint import EndpointStats, S3Endpoint
+
+STARTUP_ALLOWANCE_S = 60.0  # imports, workers' start, the first wave; far above what any loader needs
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one loader on one workload.
+
+    Attributes:
+        loader: The loader's name.
+        workload: The workload's name.
+        round: Number of the round, from 0.
+        measurement: What was measured; None: the run failed.
+        error: Why it failed.
+        requests_per_sample: Requests that the endpoint got, of any kind, per sample that arrived.
+        endpoint_cpu_s: CPU seconds of the endpoint's process.
+        others_cpu: CPUs that were busy meanwhile with neither of the two, on average: noise of the machine.
+    """
+
+    loader: str
+    workload: str
+    round: int
+    measurement: Measurement | None
+    error: str = ""
+    requests_per_sample: float = 0.0
+    endpoint_cpu_s: float = 0.0
+    others_cpu: float = 0.0
+
+
+def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> int:
+    """Returns how many samples make a run of about so many seconds: whole waves, and two of them at least."""
+    kind, size = KINDS[workload.kind], workload.batch_size
+    rate = kind.samples_per_s
+    if adapter.reads == "s3" and workload.latency_s:
+        rate = min(rate, adapter.in_flight(size) / workload.latency_s)
+    wave = adapter.wave(size)
+    return max(2, 1 + round(rate * seconds / (wave * size))) * wave * size
+
+
+def take_turns(
+    adapters: Iterable[LoaderAdapter],
+    workloads: Iterable[Workload],
+    endpoint: S3Endpoint,
+    knobs: Knobs,
+    *,
+    rounds: int,
+    seconds: float,
+    on_start: Callable[[str, Workload, int], None],
+) -> Iterator[Run]:
+    """Yields the runs: in each round every loader runs once on every workload.
+
+    Args:
+        adapters: The loaders.
+        workloads: Templates of the workloads; the number of samples is set for each loader.
+        endpoint: Serves the objects; its latency is set for each run.
+        knobs: Hand-on settings of the loaders.
+        rounds: Number of rounds.
+        seconds: Length of a run, about; a run is cut when it has taken twice as long.
+        on_start: Told of each run before it starts.
+    """
+    adapters, workloads = list(adapters), list(workloads)
+    for number in range(rounds):
+        for template in workloads:
+            for adapter in adapters:
+                samples = sample_count(adapter, template, seconds)
+                workload = dataclasses.replace(template, samples=samples, seed=number)
+                on_start(adapter.name, workload, number)
+                order = make_order(adapter.name, knobs, workload, max_s=2 * seconds)
+                slowest_wave_s = adapter.wave(workload.batch_size) * workload.batch_size / _slowest_rate(workload)
+                yield _run(order, workload, number, endpoint, STARTUP_ALLOWANCE_S + 4 * seconds + 2 * slowest_wave_s)
+
+
+def make_order(loader: str, knobs: Knobs, workload: Workload, max_s: float) -> dict[str, Any]:
+    """Returns what the child process reads."""
+    return {
+        "loader": loader,
+        "knobs": dataclasses.asdict(knobs),
+        "workload": dataclasses.asdict(workload),
+        "max_s": max_s,
+    }
+
+
+def _slowest_rate(workload: Workload) -> float:
+    """Samples per second of one read after another, at the worst: a fifth of what two cores reach, plus latency."""
+    return 1.0 / (workload.latency_s + 5.0 / KINDS[workload.kind].samples_per_s)
+
+
+def _run(order: dict[str, Any], workload: Workload, number: int, endpoint: S3Endpoint, timeout_s: float) -> Run:
+    endpoint.set_latency(workload.latency_s)
+    endpoint.reset_stats()
+    started_s, busy_s = perf_counter(), machine_busy_s()
+    measurement, error = run_child(order, timeout_s)
+    elapsed_s, busy_s = perf_counter() - started_s, machine_busy_s() - busy_s
+    stats = endpoint.stats()
+    if measurement is None:
+        return Run(order["loader"], workload.name, number, None, error)
+    return Run(
+        order["loader"],
+        workload.name,
+        number,
+        measurement,
+        requests_per_sample=_requests(stats) / measurement.samples,
+        endpoint_cpu_s=stats.cpu_s,
+        others_cpu=max(0.0, (busy_s - stats.cpu_s - measurement.process_cpu_s) / elapsed_s),
+    )
+
+
+def _requests(stats: EndpointStats) -> int:
+    return sum(stats.requests.values())
+
+
+def machine_busy_s() -> float:
+    """Returns the CPU seconds that all cores of the machine have worked since its start."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
+
+
+def run_child(order: dict[str, Any], timeout_s: float) -> tuple[Measurement | None, str]:
+    """Runs an order in a fresh process; returns the measurement, or why there is none.
+
+    Shutdown: a process that takes longer than ``timeout_s`` seconds is killed with all its workers.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarking.bench.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **AWS_ENVIRONMENT},
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(json.dumps(order), timeout=timeout_s)
+    except BaseException as error:  # Ctrl-C included: no worker may be left behind
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return None, f"not done after {timeout_s:.0f} s"
+        raise
+    if process.returncode != 0:
+        return None, f"exit code {process.returncode}: {(errors.strip().splitlines() or ['no message'])[-1]}"
+    return Measurement(**json.loads(output.splitlines()[-1])), ""

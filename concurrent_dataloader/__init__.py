@@ -1,0 +1,9 @@
+"""Concurrent DataLoader: torch's DataLoader for data in object storage, with the waiting overlapped."""
+
+from __future__ import annotations
+
+from concurrent_dataloader._base.errors import ConcurrentDataLoaderError
+from concurrent_dataloader.dataloader_mod.concurrent_dataset import ConcurrentDataset
+from concurrent_dataloader.dataloader_mod.dataloader import DataLoader
+
+__all__ = ["ConcurrentDataLoaderError", "ConcurrentDataset", "DataLoader"]

@@ -1,0 +1,197 @@
+"""The one file that names torch's private parts, tried on torch 2.13 and 2.14.
+
+The worker process runs torch's own `_worker_loop`, and every batch is put together by torch's own fetcher: seeds,
+signal handlers, the watch on the parent, resuming, answering and shutting down all stay torch's. We only change what
+that loop is given: the queue that it reads, the dataset that it asks for samples, and its init function. In the main
+process, torch's iterators are subclassed here with their private points as methods of plain names.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch._utils import ExceptionWrapper
+from torch.utils.data import _utils
+from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoaderIter, _SingleProcessDataLoaderIter
+
+from concurrent_dataloader._base.errors import UnsupportedTorchError
+
+T_co = TypeVar("T_co", covariant=True)
+TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
+"""torch's loop as it was when this module was imported, before a script patches the name."""
+
+CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL
+"""Seconds between two looks whether the other side is still alive; torch's own interval."""
+
+_REQUIRED = frozenset({"dataset_kind", "index_queue", "data_queue", "auto_collation", "init_fn", "worker_id"})
+_KNOWN = _REQUIRED | {
+    "dataset",  # torch 2.13
+    "dataset_holder",  # torch 2.14: a list that the worker empties
+    "done_event",
+    "collate_fn",
+    "drop_last",
+    "base_seed",
+    "num_workers",
+    "persistent_workers",
+    "shared_seed",
+}
+
+
+def check_worker_loop() -> None:
+    """Refuses to start workers where torch's loop has arguments that we do not know.
+
+    Raises:
+        UnsupportedTorchError: An argument that we replace is missing, or there is one whose meaning we do not know.
+    """
+    names = set(inspect.signature(TORCH_WORKER_LOOP).parameters)
+    missing, unknown = _REQUIRED - names, names - _KNOWN
+    if missing or unknown or not names & {"dataset", "dataset_holder"}:
+        raise UnsupportedTorchError(
+            f"torch {torch.__version__} starts its DataLoader workers with arguments that this version of "
+            f"concurrent_dataloader does not know (missing: {sorted(missing)}, unknown: {sorted(unknown)}). "
+            "Use fetch_impl='vanilla', a tested torch (2.13, 2.14), or a newer concurrent_dataloader."
+        )
+
+
+class WorkerArguments:
+    """The arguments of one call of torch's worker loop, by name.
+
+    Args:
+        args: The positional arguments with which torch started the process.
+    """
+
+    def __init__(self, args: tuple[Any, ...]) -> None:
+        self._bound = inspect.signature(TORCH_WORKER_LOOP).bind(*args).arguments
+
+    def __getitem__(self, name: str) -> Any:
+        return self._bound[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._bound[name] = value
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset of this worker, under both spellings."""
+        return self._bound["dataset"] if "dataset" in self._bound else self._bound["dataset_holder"][0]
+
+    @dataset.setter
+    def dataset(self, dataset: Any) -> None:
+        if "dataset" in self._bound:
+            self._bound["dataset"] = dataset
+        else:
+            self._bound["dataset_holder"][:] = [dataset]
+
+    def run_loop(self) -> None:
+        """Runs the loop until torch ends the worker."""
+        TORCH_WORKER_LOOP(**self._bound)
+
+
+def show_dataset_to_worker_info(dataset: Any) -> None:
+    """Makes ``get_worker_info().dataset`` the user's dataset, where the loop was given a stand-in."""
+    _utils.worker._worker_info = replace(_utils.worker._worker_info, dataset=dataset)
+
+
+def wrap_exception(error: BaseException, where: str) -> Any:
+    """Returns the envelope in which torch carries an exception from a worker to the main process."""
+    return ExceptionWrapper((type(error), error, error.__traceback__), where=where)
+
+
+class Override:
+    """An object seen through a few changed attributes."""
+
+    def __init__(self, inner: Any, **changed: Any) -> None:
+        self.__dict__.update(changed, _inner=inner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class LoaderBase(torch.utils.data.DataLoader[T_co]):
+    """torch's loader with its private points under plain names."""
+
+    def make_iterator(self) -> Any:
+        """Returns a fresh iterator over the data; torch's own unless overridden."""
+        return super()._get_iterator()
+
+    def _get_iterator(self) -> Any:
+        return self.make_iterator()
+
+    @property
+    def is_map_style(self) -> bool:
+        """Whether torch takes the dataset for a map-style one."""
+        return bool(self._dataset_kind == _DatasetKind.Map)
+
+    @property
+    def collates_batches(self) -> bool:
+        """Whether the sampler gives batches of indices (torch's automatic batching) rather than single ones."""
+        return bool(self._auto_collation)
+
+
+class MultiProcessIter(_MultiProcessingDataLoaderIter):
+    """torch's multi-process iterator, whose worker processes run a target of ours.
+
+    Args:
+        loader: The loader.
+        worker_target: Runs in each worker process in place of torch's loop, with that loop's arguments.
+        batches_per_worker: Batches that may be outstanding at each worker, if more than the loader's
+            ``prefetch_factor``.
+    """
+
+    def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
+        context = multiprocessing_context(loader)
+
+        def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
+            del target  # torch's loop, or what a script has put in its place: the target runs it as it was imported
+            return context.Process(target=worker_target, **kwargs)
+
+        super().__init__(
+            Override(
+                loader,
+                multiprocessing_context=Override(context, Process=start_process),
+                prefetch_factor=max(loader.prefetch_factor, batches_per_worker),
+            )
+        )
+        self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
+
+    def after_batch(self) -> None:
+        """Called in the main process after each batch, or exception, that was received."""
+
+    def _next_data(self) -> Any:
+        try:
+            return super()._next_data()
+        finally:
+            self.after_batch()
+
+
+class SingleProcessIter(_SingleProcessDataLoaderIter):
+    """torch's in-process iterator, whose fetcher is given requests and a dataset of ours.
+
+    Args:
+        loader: The loader.
+        dataset: What torch's fetcher asks for the samples of a request.
+    """
+
+    def __init__(self, loader: Any, dataset: Any) -> None:
+        super().__init__(loader)
+        self._dataset_fetcher.dataset = dataset
+        self._profile_name = f"enumerate(DataLoader)#{_SingleProcessDataLoaderIter.__name__}.__next__"
+
+    def sample_indices(self) -> Any:
+        """Draws from the sampler: the indices of a batch, or one index; raises StopIteration at its end."""
+        return super()._next_index()
+
+    def next_request(self) -> Any:
+        """Returns the request whose data the caller gets next."""
+        return self.sample_indices()
+
+    def _next_index(self) -> Any:
+        return self.next_request()
+
+
+def multiprocessing_context(loader: Any) -> Any:
+    """Returns the context in which torch would make the loader's queues and processes."""
+    return loader.multiprocessing_context or torch.multiprocessing

@@ -1,0 +1,79 @@
+"""The two iterators: torch's own, with our engine between their index source and their dataset."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections import deque
+from typing import Any
+
+from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
+from concurrent_dataloader.dataloader_mod.pending import PendingBatch
+from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
+from concurrent_dataloader.dataloader_mod.worker import WorkerSetup, run_worker
+
+
+class MultiProcessEngineIter(torch_private.MultiProcessIter):
+    """torch's multi-process iterator whose workers run our engine.
+
+    Sampler, priming, reordering, pinning, time-out, worker death and shutdown are torch's.
+
+    Args:
+        loader: The loader, with torch's attributes.
+        settings: How each worker reads; a ``batch_pool`` above ``prefetch_factor`` has that many batches sent.
+    """
+
+    def __init__(self, loader: Any, settings: EngineSettings) -> None:
+        self._random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
+        self._warned = False
+        setup = WorkerSetup(settings, self._random_draws)
+        super().__init__(
+            loader,
+            worker_target=functools.partial(run_worker, setup),
+            batches_per_worker=settings.batch_pool,
+        )
+
+    def after_batch(self) -> None:
+        """Passes on what a worker has noticed: the user sees the main process's warnings, once, not each worker's."""
+        if self._random_draws.value and not self._warned:
+            self._warned = True
+            warn_of_shared_generators()
+
+
+class SingleProcessEngineIter(torch_private.SingleProcessIter):
+    """torch's in-process iterator with the engine in the caller's process, ``batch_pool`` batches ahead of the caller.
+
+    Args:
+        loader: The loader, with torch's attributes.
+        settings: How to read.
+
+    Shutdown:
+        The engine is closed at the end of the epoch, or when the iterator is collected (``break`` and ``del``).
+    """
+
+    def __init__(self, loader: Any, settings: EngineSettings) -> None:
+        self._engine = FetchEngine(loader.dataset, settings, on_random_draws=warn_of_shared_generators)
+        self._close = weakref.finalize(self, self._engine.close)
+        self._ahead = settings.batch_pool
+        self._requested: deque[PendingBatch] = deque()
+        self._sampler_error: Exception | None = None
+        super().__init__(loader, self._engine)
+
+    def next_request(self) -> PendingBatch:
+        """Returns the oldest batch, after asking for the ones that are to be in flight behind it."""
+        drawn: list[Any] = []
+        while len(self._requested) + len(drawn) <= self._ahead and self._sampler_error is None:
+            try:
+                drawn.append(self.sample_indices())
+            except Exception as error:  # noqa: BLE001 - the sampler's end or failure has its turn after what it gave
+                self._sampler_error = error
+        self._engine.begin_wait()  # only now: the sampler may draw from the generators, too
+        self._requested.extend(map(self._engine.request, drawn))
+        if self._requested:
+            return self._requested.popleft()
+        error, self._sampler_error = self._sampler_error, None
+        assert error is not None
+        if isinstance(error, StopIteration):
+            self._close()
+        raise error

@@ -1,0 +1,157 @@
+"""The worker process: torch's own loop, reading from a queue that keeps the batch window full."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
+from concurrent_dataloader.dataloader_mod.pending import PendingBatch
+
+
+def _worker_loop(*args: Any, **kwargs: Any) -> None:
+    """torch's worker loop under a name of ours: scripts may put it in the place of torch's, which changes nothing.
+
+    ``torch.utils.data._utils.worker._worker_loop = _worker_loop`` is a documented step of existing scripts. It is not
+    needed: our `DataLoader` starts its workers without it, and all other loaders go on as they were.
+    """
+    torch_private.TORCH_WORKER_LOOP(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What the main process hands to each of its workers besides torch's arguments.
+
+    Attributes:
+        settings: How the engine reads.
+        random_draws: A shared byte that a worker sets when a plain dataset draws random numbers in its pool.
+    """
+
+    settings: EngineSettings
+    random_draws: Any
+
+
+def run_worker(setup: WorkerSetup, *args: Any) -> None:
+    """The target of a worker process: runs torch's loop with our queue, dataset and init function.
+
+    Args:
+        setup: See there.
+        args: What torch would have called its loop with.
+
+    Shutdown:
+        Returns when torch's loop does. Fetches that are out are given up as soon as torch's final message arrives, not
+        when their turn comes; daemon threads that still wait for storage do not hold up the exit.
+    """
+    arguments = torch_private.WorkerArguments(args)
+    user_dataset, user_init = arguments.dataset, arguments["init_fn"]
+    worker = _Worker(user_dataset, setup, arguments["index_queue"])
+
+    def init(worker_id: int) -> None:
+        torch_private.show_dataset_to_worker_info(user_dataset)
+        if user_init is not None:
+            user_init(worker_id)
+
+    answer_unpicklable_batches(arguments["data_queue"], f"in DataLoader worker process {arguments['worker_id']}")
+    arguments.dataset, arguments["init_fn"], arguments["index_queue"] = worker, init, worker
+    try:
+        arguments.run_loop()
+    finally:
+        worker.close()
+
+
+class _Worker:
+    """What torch's loop sees in place of its index queue and of its dataset.
+
+    As the queue, it hands on torch's messages in their order, a batch of indices as a `PendingBatch` whose samples are
+    in flight already. A thread of its own reads the real queue, so that batches are taken up while the main thread is
+    busy with an earlier one. As the dataset, it answers a `PendingBatch` with its samples.
+
+    The engine is built at the first `get`: by then torch has seeded the generators and called the user's init function.
+    """
+
+    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any) -> None:
+        self._dataset, self._setup, self._index_queue = dataset, setup, index_queue
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._engine: FetchEngine | None = None
+        self._current: PendingBatch | None = None
+
+    def get(self, timeout: float) -> Any:
+        """Returns torch's next message, as its queue would.
+
+        Raises:
+            queue.Empty: There was none for ``timeout`` seconds.
+        """
+        engine = self._engine or self._start()
+        if self._current is not None:
+            engine.release(self._current)  # torch's loop may have passed it over without reading it
+            self._current = None
+        message = self._messages.get(timeout=timeout)
+        if isinstance(message, _IntakeFailed):
+            raise message.error
+        if isinstance(message, tuple):
+            self._current = message[1]
+        return message
+
+    def __getitems__(self, batch: PendingBatch) -> Any:
+        assert self._engine is not None, "torch's loop asks for samples only after it got their batch"
+        return self._engine.read(batch)
+
+    __getitem__ = __getitems__
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _start(self) -> FetchEngine:
+        self._engine = FetchEngine(
+            self._dataset, self._setup.settings, on_random_draws=self._tell_random_draws, while_waiting=_exit_if_orphan
+        )
+        self._engine.begin_wait()
+        threading.Thread(target=self._take_in, args=(self._engine,), name="batch-intake", daemon=True).start()
+        return self._engine
+
+    def _take_in(self, engine: FetchEngine) -> None:
+        """The body of the intake thread: reads torch's queue until the final message."""
+        try:
+            while (message := self._index_queue.get()) is not None:
+                if isinstance(message, tuple):  # a batch; all else is for torch's loop alone
+                    batch_id, request = message
+                    message = (batch_id, engine.request(request))
+                self._messages.put(message)
+            engine.close()  # nobody will read what is still out; the main thread may be waiting for it
+            self._messages.put(None)
+        except Exception as error:  # noqa: BLE001 - torch's loop is the one to die of a broken queue, and it is told
+            self._messages.put(_IntakeFailed(error))
+
+    def _tell_random_draws(self) -> None:
+        self._setup.random_draws.value = 1
+
+
+@dataclass(frozen=True)
+class _IntakeFailed:
+    error: Exception
+
+
+def _exit_if_orphan() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit("the process of the DataLoader is gone")
+
+
+def answer_unpicklable_batches(data_queue: Any, where: str) -> None:
+    """Makes a batch that cannot be pickled answer with that error; by default the queue prints it and drops the batch.
+
+    The main process would then wait for ever. ``_on_queue_feeder_error`` is the hook that `multiprocessing.Queue` has
+    for this, used by `concurrent.futures` too.
+    """
+
+    def answer(error: Exception, message: Any) -> None:
+        if isinstance(message, tuple):
+            plain = RuntimeError(f"the batch cannot be sent to the main process: {error!r}")
+            data_queue.put((message[0], torch_private.wrap_exception(plain, where)))
+
+    data_queue._on_queue_feeder_error = answer

@@ -1,0 +1,126 @@
+"""The two-phase dataset over a store and a list of keys."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, SupportsIndex
+
+from torch.utils.data import Dataset
+
+from concurrent_dataloader._base.errors import DecodeError, OptionError
+from concurrent_dataloader.dataset.classes import Classes
+from concurrent_dataloader.dataset.decode import Decoder, resolve_decoder
+from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.storage.protocol import ObjectStore
+
+Transform = Callable[[Any], Any]
+
+
+class IndexedDataset(Dataset[Any]):
+    """A map-style dataset with one object per sample, split into reading and decoding.
+
+    ``dataset[i] == dataset.process(i, dataset.fetch(i))``. A sample is ``(image, target)``, or the image alone without
+    classes. Indices are taken as a list takes them: negative ones count from the end, numpy's and torch's numbers work.
+
+    Args:
+        store: Where the objects lie.
+        keys: Their keys, in the dataset's order; a plain sequence is packed.
+        classes: Gives each key its 0-based target; None makes samples of the image alone.
+        limit: Take only so many of the first keys; None takes all.
+        transform: Called with the decoded image.
+        target_transform: Called with the target.
+        decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+
+    Attributes:
+        store: As given.
+        keys: The keys as a `KeyIndex`, after ``limit``.
+        transform: As given or set.
+        target_transform: As given.
+
+    Raises:
+        OptionError: An argument is wrong; the message names it and what was expected.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        keys: Sequence[str],
+        *,
+        classes: Classes | None = None,
+        limit: int | None = None,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        decoder: str | Decoder = "pil",
+    ) -> None:
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise OptionError(f"limit: expected a whole number from 1 on, or None for all, got {limit!r}")
+        packed = keys if isinstance(keys, KeyIndex) else KeyIndex.from_keys(keys)
+        self.store = store
+        self.keys = packed[:limit]
+        self.transform = transform
+        self.target_transform = target_transform
+        self._classes = classes
+        self._decode = resolve_decoder(decoder)
+
+    @property
+    def class_id_base(self) -> int | None:
+        """The class id of the classes file that is target 0; None without classes."""
+        return None if self._classes is None else self._classes.id_base
+
+    def set_transform(self, transform: Transform | None) -> None:
+        """Sets what is called with each decoded image; workers that run already keep what they have."""
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        return self.process(index, self.fetch(index))
+
+    def fetch(self, index: SupportsIndex) -> bytes:
+        """Reads the sample's object.
+
+        Raises:
+            IndexError: There is no such sample.
+            StorageError: The store could not deliver it; see `ObjectStore`.
+        """
+        return self.store.get(self.keys[operator.index(index)])
+
+    async def afetch(self, index: SupportsIndex) -> bytes:
+        """Like `fetch`, on the running event loop."""
+        return await self.store.aget(self.keys[operator.index(index)])
+
+    def process(self, index: SupportsIndex, raw: bytes) -> Any:
+        """Decodes and transforms what `fetch` read.
+
+        Returns:
+            ``(image, target)``, the target a Python int before ``target_transform``; the image alone without classes.
+
+        Raises:
+            DecodeError: The bytes are no image; the message names the key.
+            ClassesFileError: The key has no class.
+        """
+        key = self.keys[operator.index(index)]
+        try:
+            image = self._decode(raw)
+        except DecodeError as error:
+            raise DecodeError(f"{self.store.describe(key)}: {error}") from error
+        if self.transform is not None:
+            image = self.transform(image)
+        if self._classes is None:
+            return image
+        target = self._classes.target_of(key)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+    def describe(self, index: SupportsIndex) -> str:
+        """Returns the sample's key, for messages."""
+        return self.keys[operator.index(index)]
+
+    def set_fetch_concurrency(self, requests: int) -> None:
+        """Tells how many fetches will be in flight at once in this process, so that connection pools fit them."""
+        self.store.set_max_concurrency(requests)
+
+    async def aclose(self) -> None:
+        """Closes what the store holds on the running event loop."""
+        await self.store.aclose()

@@ -1,0 +1,38 @@
+"""Reads the small JSON files: classes and credentials."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from concurrent_dataloader._base.errors import FileFormatError, MissingFileError
+
+
+def read_json_object(path: Path, error_type: type[FileFormatError], expected: str) -> dict[str, object]:
+    """Reads a file that holds one JSON object.
+
+    Args:
+        path: The file.
+        error_type: What to raise when it is something else.
+        expected: What the file should hold, for the message.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileFormatError: Of ``error_type``. The message quotes nothing of the file, which may hold secrets.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise MissingFileError(f"there is no file {path}; {expected}") from None
+    except UnicodeDecodeError as error:
+        raise error_type(f"{path} is no UTF-8 text at byte {error.start}; {expected}") from None
+    problem = "does not hold a JSON object"
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        value = None
+        problem = f"is not JSON at byte {len(text[: error.pos].encode())} (line {error.lineno}): {error.msg}"
+    if not isinstance(value, dict):
+        # Raised out here: JSONDecodeError carries the whole text, and must not travel as this error's context.
+        raise error_type(f"{path} {problem}; {expected}")
+    return value

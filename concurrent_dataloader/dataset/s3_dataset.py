@@ -1,0 +1,153 @@
+"""A dataset over objects in an S3 bucket."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from concurrent_dataloader.dataset.credentials_file import DatasetType, load_credentials_file
+from concurrent_dataloader.dataset.dataset_files import (
+    DEFAULT_CACHE_BYTES,
+    PathLike,
+    load_files,
+    read_with_boto3,
+    s3_options,
+    with_cache,
+)
+from concurrent_dataloader.dataset.decode import Decoder
+from concurrent_dataloader.dataset.index_file import write_index
+from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
+from concurrent_dataloader.dataset.listing import LISTING_THREADS, chosen, list_keys, with_progress
+from concurrent_dataloader.storage import S3Store
+from concurrent_dataloader.storage.options import ClientName
+
+_log = logging.getLogger(__name__)
+
+
+class S3Dataset(IndexedDataset):
+    """Images in an S3 bucket, one object per sample, in the order of an index file.
+
+    Args:
+        index_file: JSON list of keys in the bucket (see `load_index`).
+        classes_file: Train or validation classes (see `load_classes`); None makes samples of the image alone.
+        s3_credential_file: JSON file with keys, bucket, endpoint and download URLs (see `load_credentials_file`). Its
+            keys are used only where the standard AWS chain has none; its other entries where no argument is given.
+        bucket_name: The bucket.
+        endpoint_url: ``https://host[:port]`` of an S3-compatible store; None for AWS. Plain HTTP only as ``http://``.
+        region_name: The region to sign for.
+        dataset_type: ``"train"``, ``"val"`` or ``"test"``: which of the credentials file's URLs an index or classes
+            file is downloaded from if it is not there. Nothing else depends on it.
+        limit: Take only so many of the first keys; None takes all.
+        transform: Called with the decoded image.
+        target_transform: Called with the 0-based target.
+        decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        client: ``"obstore"``, ``"boto3"`` or ``"aiobotocore"``.
+        class_id_base: The class id that becomes target 0; None reads it off the classes file.
+        use_cache: Keep the objects on local disk, shared by all processes of this user.
+        cache_dir: Where; None is ``objects`` in ``~/.cache/concurrent_dataloader`` (or below ``$XDG_CACHE_HOME``).
+        cache_max_bytes: How many bytes of them at most.
+        unsigned: Send requests without credentials, for public buckets.
+
+    Raises:
+        OptionError: An argument is wrong; the message names it and what was expected.
+        MissingFileError: A file is not there, and there is no URL to download it from.
+        FileFormatError: A file is not what it should be; the message names file and entry.
+        StorageError: A missing file could not be downloaded.
+    """
+
+    def __init__(
+        self,
+        index_file: PathLike,
+        classes_file: PathLike | None = None,
+        s3_credential_file: PathLike | None = None,
+        *,
+        bucket_name: str | None = None,
+        endpoint_url: str | None = None,
+        region_name: str | None = None,
+        dataset_type: DatasetType = "train",
+        limit: int | None = None,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        decoder: str | Decoder = "pil",
+        client: ClientName = "obstore",
+        class_id_base: int | None = None,
+        use_cache: bool = False,
+        cache_dir: PathLike | None = None,
+        cache_max_bytes: int = DEFAULT_CACHE_BYTES,
+        unsigned: bool = False,
+    ) -> None:
+        file = None if s3_credential_file is None else load_credentials_file(s3_credential_file)
+        place = {"bucket_name": bucket_name, "endpoint_url": endpoint_url, "region_name": region_name}
+        options = s3_options(file, **place, client=client, unsigned=unsigned)
+        keys, classes = load_files(
+            index_file,
+            classes_file,
+            dataset_type=dataset_type,
+            class_id_base=class_id_base,
+            file=file,
+            read_s3=functools.partial(read_with_boto3, options),
+        )
+        super().__init__(
+            with_cache(S3Store(options), use_cache, cache_dir, cache_max_bytes),
+            keys,
+            classes=classes,
+            limit=limit,
+            transform=transform,
+            target_transform=target_transform,
+            decoder=decoder,
+        )
+
+    @classmethod
+    def index_all(
+        cls,
+        index_file: PathLike,
+        *,
+        prefix: str = "",
+        suffix: str | Sequence[str] | None = None,
+        s3_credential_file: PathLike | None = None,
+        bucket_name: str | None = None,
+        endpoint_url: str | None = None,
+        region_name: str | None = None,
+        unsigned: bool = False,
+        upload_key: str | None = None,
+        show_progress: bool = True,
+    ) -> int:
+        """Lists a bucket, or a part of it, into an index file, which appears whole or not at all.
+
+        Keys are in the order of their UTF-8 bytes; folders are listed in parallel, and their markers are left out.
+
+        Args:
+            index_file: Where to write; gzipped if the name ends in ``.gz``.
+            prefix: List only keys that start with it.
+            suffix: Take only keys that end in it, whatever the case; or in one of several: ``(".jpeg", ".png")``.
+            s3_credential_file: As for the dataset.
+            bucket_name: As for the dataset.
+            endpoint_url: As for the dataset.
+            region_name: As for the dataset.
+            unsigned: As for the dataset.
+            upload_key: Put the index file into the bucket under this key, too.
+            show_progress: Show a progress bar, if standard error is a terminal.
+
+        Returns:
+            The number of keys.
+
+        Raises:
+            MissingFileError: There is no such object; nothing has been written.
+            OptionError: An argument is wrong.
+            StorageError: Listing or upload failed; an old index file is still there if the listing did.
+        """
+        file = None if s3_credential_file is None else load_credentials_file(s3_credential_file)
+        place = {"bucket_name": bucket_name, "endpoint_url": endpoint_url, "region_name": region_name}
+        options = s3_options(file, **place, unsigned=unsigned, max_concurrency=LISTING_THREADS)
+        store = S3Store(options)
+        keys = chosen(list_keys(store, prefix), suffix)
+        count = write_index(index_file, with_progress(keys, show_progress), store.describe(prefix))
+        if upload_key is not None:
+            store.put(upload_key, Path(index_file).read_bytes())
+            _log.info("uploaded the index to %s", store.describe(upload_key))
+        return count
+
+
+S3_Dataset = S3Dataset

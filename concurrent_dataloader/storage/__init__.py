@@ -1,0 +1,18 @@
+"""Object storage behind one Protocol: S3 through three clients, a local folder, and memory for tests."""
+
+from concurrent_dataloader.storage.local import LocalStore
+from concurrent_dataloader.storage.memory import MemoryStore
+from concurrent_dataloader.storage.options import ClientName, S3Options, StaticCredentials
+from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore
+from concurrent_dataloader.storage.s3 import S3Store
+
+__all__ = [
+    "ObjectStore",
+    "ObjectInfo",
+    "S3Store",
+    "S3Options",
+    "StaticCredentials",
+    "ClientName",
+    "LocalStore",
+    "MemoryStore",
+]

@@ -1,0 +1,96 @@
+"""The S3 store: picks the client that reads, and leaves listing, HEAD and uploads to boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from concurrent_dataloader.storage import obstore_process
+from concurrent_dataloader.storage.options import S3Options
+from concurrent_dataloader.storage.process_local import ProcessLocal
+from concurrent_dataloader.storage.protocol import Level, ObjectInfo
+from concurrent_dataloader.storage.ranges import check_range
+from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
+from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
+from concurrent_dataloader.storage.s3_connection import S3Connection, connect
+from concurrent_dataloader.storage.s3_obstore import ObstoreObjects, addressable
+
+
+class S3Store:
+    """An `ObjectStore` over one bucket of S3 or of an S3-compatible store.
+
+    Objects are read through ``options.client``. boto3 reads instead where obstore must not: keys that obstore would
+    change (``a//b``, ``/a``, ``a/``), and processes that were forked after their parent had used obstore; the latter is
+    said once, in a warning. ``aiobotocore`` serves `aget`; without an event loop boto3 reads.
+
+    Args:
+        options: Where the bucket lies and for how long to try.
+
+    Raises:
+        OptionError: ``options.client`` is not installed.
+
+    Shutdown:
+        Nothing has to be closed but aiobotocore's client, by `aclose` on its event loop.
+    """
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._connection: ProcessLocal[S3Connection] = ProcessLocal(self._connect)
+        self._boto3 = Boto3Objects(options, self._connection, self.describe)
+        self._obstore = ObstoreObjects(options, self._connection, self._boto3.client, self.describe)
+        self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe)
+        if options.client == "aiobotocore":
+            require_aiobotocore()
+
+    @property
+    def options(self) -> S3Options:
+        """The configuration that the store was made with."""
+        return self._options
+
+    def get(self, key: str) -> bytes:
+        return self._reader(key).get(key)
+
+    async def aget(self, key: str) -> bytes:
+        reader = self._reader(key)
+        return await (self._aiobotocore if self._options.client == "aiobotocore" else reader).aget(key)
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        check_range(start, end)
+        return self._reader(key).get_range(key, start, end)
+
+    def head(self, key: str) -> ObjectInfo:
+        return self._boto3.head(key)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self._boto3.list(prefix)
+
+    def list_prefixes(self, prefix: str = "") -> Level:
+        return self._boto3.list_prefixes(prefix)
+
+    def put(self, key: str, body: bytes) -> None:
+        self._boto3.put(key, body)
+
+    def describe(self, key: str) -> str:
+        connection = self._connection.peek()
+        endpoint_url = self._options.endpoint_url or (connection.endpoint_url if connection else None)
+        place = f" (endpoint {endpoint_url})" if endpoint_url else ""
+        return f"s3://{self._options.bucket_name}/{key}{place}"
+
+    def set_max_concurrency(self, requests: int) -> None:
+        self._boto3.max_concurrency = self._aiobotocore.max_concurrency = requests
+
+    async def aclose(self) -> None:
+        await self._aiobotocore.aclose()
+
+    def __reduce__(self) -> tuple[type[S3Store], tuple[S3Options]]:
+        return S3Store, (self._options,)
+
+    def __repr__(self) -> str:
+        return f"S3Store({self._options!r})"
+
+    def _reader(self, key: str) -> Boto3Objects | ObstoreObjects:
+        if self._options.client == "obstore" and addressable(key) and obstore_process.usable():
+            return self._obstore
+        return self._boto3
+
+    def _connect(self) -> S3Connection:
+        return connect(self._options)

@@ -1,0 +1,116 @@
+"""S3 through aiobotocore: one client for each running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from concurrent_dataloader._base.errors import IncompleteBody, OptionError, StorageError
+from concurrent_dataloader.storage.botocore_failures import classify_botocore
+from concurrent_dataloader.storage.daemon_call import in_daemon_thread
+from concurrent_dataloader.storage.options import S3Options
+from concurrent_dataloader.storage.process_local import ProcessLocal
+from concurrent_dataloader.storage.retry import Failure, Retrying, check_length, scrub
+from concurrent_dataloader.storage.s3_connection import S3Connection, choose_credentials, client_settings
+
+
+def require_aiobotocore() -> None:
+    """Raises OptionError, naming the extra to install, where aiobotocore is missing; does not import it."""
+    if importlib.util.find_spec("aiobotocore") is None:
+        raise OptionError(
+            "client='aiobotocore' needs a package that is not installed: pip install concurrent-dataloader[aiobotocore]"
+        )
+
+
+class AiobotocoreObjects:
+    """The objects of one bucket, read on the running event loop.
+
+    Args:
+        options: Where and how long.
+        connection: Endpoint of this process.
+        describe: Names an object for messages.
+
+    Shutdown:
+        `aclose` closes the running loop's client and its connections. A loop that ends without it leaves them to the
+        garbage collector, which aiohttp reports as a ResourceWarning.
+    """
+
+    def __init__(
+        self, options: S3Options, connection: ProcessLocal[S3Connection], describe: Callable[[str], str]
+    ) -> None:
+        self._options = options
+        self._connection = connection
+        self._describe = describe
+        self._clients: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopClient]] = ProcessLocal(dict)
+        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_aiobotocore)
+        self.max_concurrency = options.max_concurrency
+
+    async def aget(self, key: str) -> bytes:
+        return await self._retrying.acall(lambda: self._read(key), lambda: self._describe(key))
+
+    async def aclose(self) -> None:
+        client = self._clients.get().pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def _read(self, key: str) -> bytes:
+        client = await self._client_of_loop().get()
+        answer = await client.get_object(Bucket=self._options.bucket_name, Key=key)
+        async with answer["Body"] as stream:
+            body: bytes = await stream.read()
+        check_length(len(body), answer.get("ContentLength", len(body)))
+        return body
+
+    def _client_of_loop(self) -> _LoopClient:
+        clients, loop = self._clients.get(), asyncio.get_running_loop()
+        if loop not in clients:
+            for ended in [each for each in list(clients) if each.is_closed()]:
+                clients.pop(ended, None)
+            clients[loop] = _LoopClient(self._options, self._connection, self.max_concurrency)
+        return clients[loop]
+
+
+class _LoopClient:
+    """The client of one event loop, built by the first task that asks for it."""
+
+    def __init__(self, options: S3Options, connection: ProcessLocal[S3Connection], max_concurrency: int) -> None:
+        self._options = options
+        self._connection = connection
+        self._max_concurrency = max_concurrency
+        self._lock = asyncio.Lock()
+        self._open = AsyncExitStack()
+        self._client: Any = None
+
+    async def get(self) -> Any:
+        async with self._lock:
+            if self._client is None:
+                self._client = await self._open.enter_async_context(await self._build())
+            return self._client
+
+    async def aclose(self) -> None:
+        await self._open.aclose()
+
+    async def _build(self) -> Any:
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import get_session
+
+        session = get_session()
+        connection = await in_daemon_thread(self._connection.get)  # it may probe the instance role
+        if not self._options.unsigned:
+            choose_credentials(session, await session.get_credentials(), self._options)
+        settings = client_settings(self._options, connection, self._max_concurrency)
+        return session.create_client("s3", config=AioConfig(**settings), **connection.client_arguments())
+
+
+def classify_aiobotocore(error: Exception) -> Failure | None:
+    """Returns what the error means for the request; None for what does not come from the client or the network."""
+    from aiohttp import ClientError, ClientPayloadError
+
+    if isinstance(error, ClientPayloadError):  # the connection broke in the middle of the body
+        return Failure(IncompleteBody, scrub(f"{type(error).__name__}: {error}"), transient=True)
+    if isinstance(error, ClientError):
+        return Failure(StorageError, scrub(f"{type(error).__name__}: {error}"), transient=True)
+    return classify_botocore(error)

@@ -1,0 +1,21 @@
+"""Keeps the machine's own AWS configuration, and its instance role, out of tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def isolate_aws(monkeypatch: pytest.MonkeyPatch, folder: Path, *, credentials: bool = True) -> None:
+    """Leaves an AWS environment with nothing in it but, on request, dummy credentials."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))
+    if credentials:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "dummy-access-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "dummy-secret")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concurrent_dataloader.dataset.key_index import KeyIndex
+
+ANY_TEXT = st.text(st.characters())  # surrogates too: a local file name that is no UTF-8 has them
+KEYS = st.lists(st.one_of(st.text(max_size=12), ANY_TEXT, st.sampled_from(["", "a", "ä", "😀", "a/../b", "/a"])))
+SLICES = st.slices(12)
+
+
+@given(KEYS)
+def test_any_keys_come_back_in_order(keys: list[str]) -> None:
+    index = KeyIndex.from_keys(keys)
+    assert len(index) == len(keys)
+    assert list(index) == keys
+    assert [index[at] for at in range(len(keys))] == keys
+    assert [index[at - len(keys)] for at in range(len(keys))] == keys
+
+
+@given(KEYS, SLICES, SLICES)
+def test_slices_of_slices_are_those_of_a_list(keys: list[str], outer: slice, inner: slice) -> None:
+    index = KeyIndex.from_keys(keys)[outer]
+    assert isinstance(index, KeyIndex)
+    assert list(index) == keys[outer]
+    assert list(index[inner]) == keys[outer][inner]
+
+
+@given(KEYS, SLICES)
+def test_pickle_keeps_a_slice(keys: list[str], part: slice) -> None:
+    index = KeyIndex.from_keys(keys)[part]
+    assert list(pickle.loads(pickle.dumps(index))) == keys[part]
+
+
+@given(KEYS, st.integers(0, 12))
+def test_the_first_key_outside_is_counted_from_the_slice(keys: list[str], start: int) -> None:
+    outside = [at for at, key in enumerate(keys[start:]) if key.startswith("/") or ".." in key.split("/")]
+    assert KeyIndex.from_keys(keys)[start:].first_outside == (outside[0] if outside else None)
+
+
+def test_keys_that_span_several_batches_come_back() -> None:
+    keys = [f"é{number}" if number % 70_000 == 0 else str(number) for number in range(150_000)]
+    index = KeyIndex.from_keys(iter(keys))
+    assert list(index) == keys
+    assert index[70_000] == "é70000"
+
+
+def test_repeated_keys_are_kept() -> None:
+    assert list(KeyIndex.from_keys(["a", "a", "b", "a"])) == ["a", "a", "b", "a"]
+
+
+@pytest.mark.parametrize("index", [np.int64(1), np.uint8(1), torch.tensor(1), -2, np.int32(-2), True])
+def test_integers_of_other_libraries_are_indices(index: int) -> None:
+    assert KeyIndex.from_keys(["a", "b", "c"])[index] == "b"
+
+
+@pytest.mark.parametrize("index", [3, -4, np.int64(3)])
+def test_an_index_out_of_range_is_an_index_error(index: int) -> None:
+    with pytest.raises(IndexError, match="out of range for 3 keys"):
+        KeyIndex.from_keys(["a", "b", "c"])[index]
+
+
+def test_a_float_is_no_index() -> None:
+    with pytest.raises(TypeError):
+        KeyIndex.from_keys(["a"])[0.0]  # type: ignore[call-overload]
+
+
+def test_a_slice_shares_the_bytes_of_the_whole() -> None:
+    index = KeyIndex.from_keys([str(number) for number in range(100)])
+    assert index[10:20]._packed is index._packed
