@@ -9,6 +9,7 @@ process, torch's iterators are subclassed here with their private points as meth
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -156,6 +157,10 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             )
         )
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
+        # An error that a worker sent makes a reference cycle with this iterator. When the cycle is collected, a queue that
+        # is part of it is closed before torch's __del__ can send the workers their final message, and the main process
+        # then waits 5 s for each of them. Held from outside, the queues are no garbage until __del__ has run.
+        weakref.finalize(self, _let_go, self._index_queues).atexit = False
 
     def after_batch(self) -> None:
         """Called in the main process after each batch, or exception, that was received."""
@@ -190,6 +195,10 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def _next_index(self) -> Any:
         return self.next_request()
+
+
+def _let_go(index_queues: list[Any]) -> None:
+    del index_queues
 
 
 def multiprocessing_context(loader: Any) -> Any:

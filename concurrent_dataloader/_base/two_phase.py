@@ -67,7 +67,9 @@ def optional_method(dataset: Any, name: str) -> Callable[..., Any] | None:
 
 def _inherits(dataset: Any, base: type) -> bool:
     """Whether the dataset reads its items exactly as torch's own class does (pytorch#163184 is the bug otherwise)."""
-    return all(getattr(type(dataset), name, None) is getattr(base, name, None) for name in ("__getitem__", "__getitems__"))
+    return all(
+        getattr(type(dataset), name, None) is getattr(base, name, None) for name in ("__getitem__", "__getitems__")
+    )
 
 
 def _splits_getitem(dataset: Any) -> bool:

@@ -98,6 +98,7 @@ class AsyncioPool:
         self._fetch, self._size, self._aclose = fetch, size, aclose
         self._backlog: deque[Fetch] = deque()  # touched on the loop only
         self._tasks: set[asyncio.Task[None]] = set()  # touched on the loop only
+        self._running = 0  # tasks that will look at the backlog again; a finished one stays in _tasks for a moment
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -111,23 +112,29 @@ class AsyncioPool:
 
     def _admit(self, fetches: list[Fetch]) -> None:
         self._backlog.extend(fetches)
-        for _ in range(min(len(fetches), self._size - len(self._tasks))):
+        for _ in range(min(len(fetches), self._size - self._running)):
+            self._running += 1
             task = asyncio.get_running_loop().create_task(self._run())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
-        while self._backlog:
-            fetch = self._backlog.popleft()
-            if fetch.is_claimed:
-                continue
-            try:
-                fetch.settle(await self._fetch(fetch.index))
-            except asyncio.CancelledError:
-                fetch.settle(error=FetchCancelled("the event loop of the fetch pool was closed"))
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
-                fetch.settle(error=error)
+        try:
+            while self._backlog:
+                await self._answer(self._backlog.popleft())
+        finally:
+            self._running -= 1  # with no await since the backlog was seen empty: `_admit` starts another for what comes
+
+    async def _answer(self, fetch: Fetch) -> None:
+        if fetch.is_claimed:
+            return
+        try:
+            fetch.settle(await self._fetch(fetch.index))
+        except asyncio.CancelledError:
+            fetch.settle(error=FetchCancelled("the event loop of the fetch pool was closed"))
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
+            fetch.settle(error=error)
 
     def close(self) -> None:
         """Cancels what runs and stops the loop; idempotent."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import multiprocessing
 import threading
 import warnings
 
@@ -32,7 +34,9 @@ def test_torchs_arguments_keep_their_positions_and_defaults():
 
 
 def test_every_argument_is_an_attribute_of_its_name_so_that_lightning_can_rebuild_the_loader():
-    loader = DataLoader(TwoPhase(), batch_size=4, num_workers=1, num_fetch_workers=3, batch_pool=5, fetch_impl="asyncio")
+    loader = DataLoader(
+        TwoPhase(), batch_size=4, num_workers=1, num_fetch_workers=3, batch_pool=5, fetch_impl="asyncio"
+    )
     names = [name for name in inspect.signature(DataLoader.__init__).parameters if name not in ("self", "shuffle")]
     arguments = {name: getattr(loader, name) for name in names}
     again = DataLoader(**{**arguments, "batch_sampler": None, "multiprocessing_context": None})
@@ -205,5 +209,25 @@ def test_samples_of_several_batches_are_in_flight_at_once(workers):
 
 
 def test_more_batches_than_the_prefetch_factor_are_sent_where_batch_pool_asks_for_it():
-    loader = DataLoader(Meets(10, 20), batch_size=2, num_workers=1, prefetch_factor=1, batch_pool=5, num_fetch_workers=10)
+    loader = DataLoader(
+        Meets(10, 20), batch_size=2, num_workers=1, prefetch_factor=1, batch_pool=5, num_fetch_workers=10
+    )
     assert len(list(loader)) == 10
+
+
+def test_an_iterator_that_is_collected_in_a_cycle_lets_its_workers_end_by_themselves():
+    def fail_in_worker():
+        loader = DataLoader(Failing({0: "fetch"}, ValueError("bad")), num_workers=2)
+        with pytest.raises(ValueError, match="bad"):
+            list(loader)  # torch's way of raising a worker's error makes the cycle
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = set(multiprocessing.active_children())
+        fail_in_worker()
+        workers = set(multiprocessing.active_children()) - before
+        gc.collect()
+    finally:
+        gc.enable()
+    assert [worker.exitcode for worker in workers] == [0, 0]

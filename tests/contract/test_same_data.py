@@ -78,7 +78,8 @@ def test_spawned_workers_read_plain_and_batched_datasets_too():
     common = {"batch_size": 4, "num_workers": 1, "multiprocessing_context": "spawn"}
     for dataset in (Plain(), Batched()):
         assert_same(
-            list(DataLoader(dataset, num_fetch_workers=8, **common)), list(torch.utils.data.DataLoader(dataset, batch_size=4))
+            list(DataLoader(dataset, num_fetch_workers=8, **common)),
+            list(torch.utils.data.DataLoader(dataset, batch_size=4)),
         )
 
 

@@ -1,0 +1,12 @@
+"""What all contract tests share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def impatient_torch(monkeypatch):
+    """torch waits 5 s for each worker that does not end by itself, and tests end many of them by force."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)
