@@ -4,29 +4,20 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-AIOBOTOCORE = ["aiobotocore>=2.13"]
-BENCH = ["scikit-learn>=1.4"]
-# The set that was tested together; left free, pip backtracks for minutes over boto3, aiobotocore and moto.
-DEV = [
-    "boto3==1.43.117",
-    "botocore==1.43.117",
-    "aiobotocore==3.10.0",
-    "moto[server,s3]==5.2.5",
-    "obstore==0.12.1",
-    "Pillow==13.0.0",
-    "scikit-learn==1.9.1",
-    "pytest==9.2.0",
-    "pytest-timeout==2.4.0",
-    "hypothesis==6.170.15",
-    "ruff==0.17.6",
-    "mypy==2.4.1",
-]
+HERE = Path(__file__).parent
+
+
+def tested_set() -> list[str]:
+    """Returns the pinned requirements of the developers."""
+    lines = (HERE / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
 
 setup(
     name="concurrent-dataloader",
     version="0.1.0",
     description="A drop-in replacement of torch's DataLoader that overlaps the waiting for object storage",
-    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     packages=find_packages(include=["concurrent_dataloader*", "benchmarking*"]),
@@ -41,5 +32,9 @@ setup(
         "obstore>=0.8",
         "tqdm>=4.66",
     ],
-    extras_require={"aiobotocore": AIOBOTOCORE, "bench": BENCH, "dev": DEV},
+    extras_require={
+        "aiobotocore": ["aiobotocore>=2.13"],  # an extra: it pins botocore, and would fight a user's boto3
+        "bench": ["scikit-learn>=1.4"],
+        "dev": tested_set(),
+    },
 )

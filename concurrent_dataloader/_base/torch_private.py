@@ -93,12 +93,14 @@ class WorkerArguments:
 
 def show_dataset_to_worker_info(dataset: Any) -> None:
     """Makes ``get_worker_info().dataset`` the user's dataset, where the loop was given a stand-in."""
-    _utils.worker._worker_info = replace(_utils.worker._worker_info, dataset=dataset)
+    info = _utils.worker._worker_info
+    assert info is not None, "torch's loop sets it before it calls the init function"
+    _utils.worker._worker_info = replace(info, dataset=dataset)
 
 
 def wrap_exception(error: BaseException, where: str) -> Any:
     """Returns the envelope in which torch carries an exception from a worker to the main process."""
-    return ExceptionWrapper((type(error), error, error.__traceback__), where=where)
+    return ExceptionWrapper((type(error), error, error.__traceback__), where)  # type: ignore[no-untyped-call]
 
 
 class Override:
@@ -157,9 +159,9 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             )
         )
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
-        # An error that a worker sent makes a reference cycle with this iterator. When the cycle is collected, a queue that
-        # is part of it is closed before torch's __del__ can send the workers their final message, and the main process
-        # then waits 5 s for each of them. Held from outside, the queues are no garbage until __del__ has run.
+        # An error that a worker sent makes a reference cycle with this iterator. When the cycle is collected, a queue
+        # that is part of it is closed before torch's __del__ can send the workers their final message, and the main
+        # process then waits 5 s for each of them. Held from outside, the queues are no garbage until __del__ has run.
         weakref.finalize(self, _let_go, self._index_queues).atexit = False
 
     def after_batch(self) -> None:
@@ -167,7 +169,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _next_data(self) -> Any:
         try:
-            return super()._next_data()
+            return super()._next_data()  # type: ignore[no-untyped-call]
         finally:
             self.after_batch()
 
@@ -187,7 +189,7 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def sample_indices(self) -> Any:
         """Draws from the sampler: the indices of a batch, or one index; raises StopIteration at its end."""
-        return super()._next_index()
+        return super()._next_index()  # type: ignore[no-untyped-call]
 
     def next_request(self) -> Any:
         """Returns the request whose data the caller gets next."""

@@ -156,7 +156,7 @@ class FetchEngine:
         if self._plan.describe is not None:
             try:
                 key = self._plan.describe(fetch.index)
-            except Exception:  # noqa: BLE001 - an index that fails may well have no name either
+            except Exception:  # an index that fails may well have no name either
                 logger.debug("the dataset cannot describe sample %r", fetch.index, exc_info=True)
         return f"sample {fetch.index!r}" + (f" ({key})" if key else "")
 

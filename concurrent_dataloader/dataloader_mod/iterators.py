@@ -72,8 +72,8 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
         self._requested.extend(map(self._engine.request, drawn))
         if self._requested:
             return self._requested.popleft()
-        error, self._sampler_error = self._sampler_error, None
-        assert error is not None
-        if isinstance(error, StopIteration):
+        ending, self._sampler_error = self._sampler_error, None
+        assert ending is not None
+        if isinstance(ending, StopIteration):
             self._close()
-        raise error
+        raise ending

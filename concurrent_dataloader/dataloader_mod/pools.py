@@ -154,7 +154,7 @@ class AsyncioPool:
         try:
             if self._aclose is not None:
                 await self._aclose()
-        except Exception:  # noqa: BLE001 - the data is all there; a client that closes badly must not fail the run
+        except Exception:  # the data is all there; a client that closes badly must not fail the run
             logger.warning("closing the dataset's event-loop client failed", exc_info=True)
         finally:
             loop.stop()

@@ -13,8 +13,8 @@ Snapshot = tuple[torch.Tensor, tuple[Any, ...], dict[str, Any]]
 
 MESSAGE = (
     "The dataset draws random numbers while several of its samples are made at once: samples, order and batches are "
-    "right, but which sample gets which random numbers is not reproducible. Give the dataset a fetch(index) for its I/O "
-    "and a process(index, raw) for everything random, and the batches are bit-identical to torch's; or set "
+    "right, but which sample gets which random numbers is not reproducible. Give the dataset a fetch(index) for its "
+    "I/O and a process(index, raw) for everything random, and the batches are bit-identical to torch's; or set "
     "num_fetch_workers=1."
 )
 

@@ -1,4 +1,4 @@
-"""Datasets of every kind that the contract is checked on; a module of its own, so that spawned workers can import it."""
+"""Datasets of every kind that the contract is checked on, in a module that spawned workers can import."""
 
 from __future__ import annotations
 

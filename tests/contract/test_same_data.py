@@ -1,4 +1,4 @@
-"""The first promise: exactly torch's data, bit by bit, for every kind of dataset, implementation and number of workers."""
+"""The first promise: torch's data, bit by bit, for every kind of dataset, implementation and number of workers."""
 
 from __future__ import annotations
 
@@ -112,10 +112,8 @@ def test_no_number_of_fetch_workers_changes_the_data(workers, fetch_workers):
 def test_a_callers_own_draws_between_batches_change_nothing(workers):
     def read(cls):
         seed_everything()
-        out = []
-        for batch in cls(TwoPhase(), batch_size=4, shuffle=True, num_workers=workers):
-            out.append((batch, torch.rand(())))
-        return out
+        loader = cls(TwoPhase(), batch_size=4, shuffle=True, num_workers=workers)
+        return [(batch, torch.rand(())) for batch in loader]
 
     assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
 
