@@ -9,6 +9,7 @@ from typing import Any
 
 from concurrent_dataloader._base import torch_private
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
+from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
 from concurrent_dataloader.dataloader_mod.worker import WorkerSetup, run_worker
@@ -55,17 +56,18 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
     def __init__(self, loader: Any, settings: EngineSettings) -> None:
         self._engine = FetchEngine(loader.dataset, settings, on_random_draws=warn_of_shared_generators)
         self._close = weakref.finalize(self, self._engine.close)
-        self._ahead = settings.batch_pool
         self._requested: deque[PendingBatch] = deque()
         self._sampler_error: Exception | None = None
         super().__init__(loader, self._engine)
+        sampler = loader.batch_sampler if settings.auto_collation else loader.sampler
+        self._sampler = LookAhead(sampler, self.sample_indices, settings.batch_pool)
 
     def next_request(self) -> PendingBatch:
         """Returns the oldest batch, after asking for the ones that are to be in flight behind it."""
         drawn: list[Any] = []
-        while len(self._requested) + len(drawn) <= self._ahead and self._sampler_error is None:
+        while len(self._requested) + len(drawn) <= self._sampler.ahead and self._sampler_error is None:
             try:
-                drawn.append(self.sample_indices())
+                drawn.append(self._sampler.draw())
             except Exception as error:  # noqa: BLE001 - the sampler's end or failure has its turn after what it gave
                 self._sampler_error = error
         self._engine.begin_wait()  # only now: the sampler may draw from the generators, too

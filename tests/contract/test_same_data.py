@@ -70,6 +70,7 @@ def test_spawned_workers_give_torchs_batches_too(context, impl):
         num_workers=2 if context == "spawn" else 1,
         multiprocessing_context=context,
         persistent_workers=True,
+        pin_memory=True,
         ours={"fetch_impl": impl},
     )
 
@@ -137,3 +138,26 @@ def test_two_live_iterators_do_not_disturb_each_other(workers):
         return list(zip(loader, loader, strict=True))
 
     assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
+
+
+class DrawsAtEachIndex(torch.utils.data.Sampler):
+    """Draws from the generator that `process` draws from, too, and at each index."""
+
+    def __iter__(self):
+        for _ in range(12):
+            yield int(torch.randint(23, ()))
+
+    def __len__(self):
+        return 12
+
+
+class DrawsAtTheStart(DrawsAtEachIndex):
+    def __iter__(self):
+        yield from torch.randint(23, (12,)).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [3, None])
+@pytest.mark.parametrize("sampler", [DrawsAtEachIndex, DrawsAtTheStart])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sampler_that_shares_its_generator_with_the_dataset_gives_torchs_batches(workers, sampler, batch_size):
+    compare(TwoPhase(), batch_size=batch_size, sampler=sampler(), num_workers=workers, ours={"batch_pool": 4})
