@@ -1,4 +1,4 @@
-"""One run of one loader in a process of its own: reads what to do as JSON from stdin, writes the measurement to stdout."""
+"""One run of one loader in a process of its own: JSON on stdin says what to run, the measurement goes to stdout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from benchmarking.bench.loaders.protocol import Knobs
-from benchmarking.bench.loaders.registry import make_loaders, make_peers
+from benchmarking.bench.loaders.registry import make_loaders
 from benchmarking.bench.measure import Measurement, measure
 from benchmarking.bench.workloads import Workload
 
@@ -16,8 +16,7 @@ from benchmarking.bench.workloads import Workload
 def run_order(order: dict[str, Any]) -> Measurement:
     """Does what `runner.make_order` says."""
     workload = Workload(**order["workload"])
-    knobs = Knobs(**{**order["knobs"], "torch_workers": tuple(order["knobs"]["torch_workers"])})
-    adapter = (make_loaders(knobs) | make_peers(knobs))[order["loader"]]
+    adapter = make_loaders(Knobs(**order["knobs"]))[order["loader"]]
     return measure(
         lambda: adapter.build(workload),
         batch_size=workload.batch_size,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarking.bench.decode import decoder_of
-from benchmarking.bench.workloads import BUCKET, Workload
+from benchmarking.bench.workloads import BUCKET, KINDS, Workload
 
 REGION = "us-east-1"  # any will do: the endpoint verifies no signature
 ACCESS_KEY = SECRET_KEY = "benchmark"
@@ -35,7 +35,7 @@ class Objects:
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
         self._keys = workload.keys
-        self._decode = decoder_of(workload.kind)
+        self._decode = decoder_of(KINDS[workload.kind])
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -58,18 +58,6 @@ class DiskObjects(Objects):
     def fetch(self, index: int) -> bytes:
         """Returns the file's bytes."""
         return Path(self._workload.folder, self._keys[index]).read_bytes()
-
-
-class MemoryObjects(DiskObjects):
-    """Holds all bodies in memory: what is left is decoding, collating and handing over."""
-
-    def __init__(self, workload: Workload) -> None:
-        super().__init__(workload)
-        self._bodies = [DiskObjects.fetch(self, index) for index in range(len(self))]
-
-    def fetch(self, index: int) -> bytes:
-        """Returns the bytes held."""
-        return self._bodies[index]
 
 
 class Boto3Objects(Objects):

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
+from benchmarking.bench.workloads import ObjectKind
+
 # ImageNet's usual validation transform, with the mean and the standard deviation of its pixels.
 IMAGE_TRANSFORM: Callable[[Image.Image], torch.Tensor] = transforms.Compose(
     [
@@ -33,6 +35,6 @@ def decode_bytes(body: Any) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(body, np.uint8).copy())
 
 
-def decoder_of(kind: str) -> Callable[[Any], torch.Tensor]:
+def decoder_of(kind: ObjectKind) -> Callable[[Any], torch.Tensor]:
     """Returns the decoder for a kind of objects."""
-    return decode_image if kind == "jpeg" else decode_bytes
+    return decode_image if kind.is_image else decode_bytes

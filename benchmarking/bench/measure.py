@@ -81,9 +81,7 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
     )
 
 
-def consume(
-    loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[], float] = perf_counter
-) -> Arrivals:
+def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[], float] = perf_counter) -> Arrivals:
     """Takes batches until there are no more, or until time is up and a wave is whole."""
     times_s: list[float] = []
     waits_s: list[float] = []

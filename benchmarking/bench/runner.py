@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarking.bench.datasets import AWS_ENVIRONMENT
 from benchmarking.bench.loaders.protocol import Knobs, LoaderAdapter
+from benchmarking.bench.loaders.registry import CLIENT_ALONE
 from benchmarking.bench.measure import Measurement
 from benchmarking.bench.workloads import KINDS, Workload
 from benchmarking.endpoint import EndpointStats, S3Endpoint
@@ -34,7 +35,8 @@ class Run:
         round: Number of the round, from 0.
         measurement: What was measured; None: the run failed.
         error: Why it failed.
-        requests_per_sample: Requests that the endpoint got, of any kind, per sample that arrived.
+        requests_per_sample: Requests that the endpoint got, of any kind, per sample; None: the run was cut, and some
+            that were asked for never arrived.
         endpoint_cpu_s: CPU seconds of the endpoint's process.
         others_cpu: CPUs that were busy meanwhile with neither of the two, on average: noise of the machine.
     """
@@ -44,7 +46,7 @@ class Run:
     round: int
     measurement: Measurement | None
     error: str = ""
-    requests_per_sample: float = 0.0
+    requests_per_sample: float | None = None
     endpoint_cpu_s: float = 0.0
     others_cpu: float = 0.0
 
@@ -52,7 +54,7 @@ class Run:
 def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> int:
     """Returns how many samples make a run of about so many seconds: whole waves, and two of them at least."""
     kind, size = KINDS[workload.kind], workload.batch_size
-    rate = kind.samples_per_s
+    rate = kind.s3_samples_per_s if adapter.reads == "s3" else kind.disk_samples_per_s
     if adapter.reads == "s3" and workload.latency_s:
         rate = min(rate, adapter.in_flight(size) / workload.latency_s)
     wave = adapter.wave(size)
@@ -67,9 +69,9 @@ def take_turns(
     *,
     rounds: int,
     seconds: float,
-    on_start: Callable[[str, Workload, int], None],
+    on_start: Callable[[str], None],
 ) -> Iterator[Run]:
-    """Yields the runs: in each round every loader runs once on every workload.
+    """Yields the runs: in each round every loader runs once on every workload that `is_worth_running` finds.
 
     Args:
         adapters: The loaders.
@@ -78,18 +80,31 @@ def take_turns(
         knobs: Hand-on settings of the loaders.
         rounds: Number of rounds.
         seconds: Length of a run, about; a run is cut when it has taken twice as long.
-        on_start: Told of each run before it starts.
+        on_start: Told in words of each run before it starts.
     """
     adapters, workloads = list(adapters), list(workloads)
     for number in range(rounds):
         for template in workloads:
             for adapter in adapters:
+                if not is_worth_running(adapter, template, workloads):
+                    continue
                 samples = sample_count(adapter, template, seconds)
                 workload = dataclasses.replace(template, samples=samples, seed=number)
-                on_start(adapter.name, workload, number)
+                on_start(f"round {number + 1}: {workload.name} {adapter.name}")
                 order = make_order(adapter.name, knobs, workload, max_s=2 * seconds)
                 slowest_wave_s = adapter.wave(workload.batch_size) * workload.batch_size / _slowest_rate(workload)
                 yield _run(order, workload, number, endpoint, STARTUP_ALLOWANCE_S + 4 * seconds + 2 * slowest_wave_s)
+
+
+def is_worth_running(adapter: LoaderAdapter, workload: Workload, workloads: Iterable[Workload]) -> bool:
+    """Whether a run shows anything new.
+
+    Disk knows no latency, so its loaders run only beside the slowest of the kind's workloads. The client alone decodes
+    nothing, and says nothing about loaders that do.
+    """
+    if adapter.reads == "disk":
+        return workload.latency_s == max(other.latency_s for other in workloads if other.kind == workload.kind)
+    return adapter.name != CLIENT_ALONE or not KINDS[workload.kind].is_image
 
 
 def make_order(loader: str, knobs: Knobs, workload: Workload, max_s: float) -> dict[str, Any]:
@@ -104,7 +119,7 @@ def make_order(loader: str, knobs: Knobs, workload: Workload, max_s: float) -> d
 
 def _slowest_rate(workload: Workload) -> float:
     """Samples per second of one read after another, at the worst: a fifth of what two cores reach, plus latency."""
-    return 1.0 / (workload.latency_s + 5.0 / KINDS[workload.kind].samples_per_s)
+    return 1.0 / (workload.latency_s + 5.0 / KINDS[workload.kind].s3_samples_per_s)
 
 
 def _run(order: dict[str, Any], workload: Workload, number: int, endpoint: S3Endpoint, timeout_s: float) -> Run:
@@ -121,7 +136,7 @@ def _run(order: dict[str, Any], workload: Workload, number: int, endpoint: S3End
         workload.name,
         number,
         measurement,
-        requests_per_sample=_requests(stats) / measurement.samples,
+        requests_per_sample=None if measurement.stopped_early else _requests(stats) / measurement.samples,
         endpoint_cpu_s=stats.cpu_s,
         others_cpu=max(0.0, (busy_s - stats.cpu_s - measurement.process_cpu_s) / elapsed_s),
     )

@@ -17,18 +17,20 @@ class ObjectKind:
     Attributes:
         name: Name on the command line, and the prefix of the keys.
         suffix: End of the keys.
+        is_image: Whether the objects are JPEGs to be decoded, rather than random bytes.
         size_bytes: Size of each object; for images about that.
         objects: Number of different objects; a longer run reads them in several epochs.
-        batch_size: Samples of a batch, so that a batch of large objects still fits the memory.
-        samples_per_s: What two cores reach at most, about; only the lengths of the runs depend on it.
+        s3_samples_per_s, disk_samples_per_s: What two cores reach at most, about; only the lengths of the runs depend
+            on them.
     """
 
     name: str
     suffix: str
+    is_image: bool
     size_bytes: int
     objects: int
-    batch_size: int
-    samples_per_s: float
+    s3_samples_per_s: float
+    disk_samples_per_s: float
 
     def keys(self) -> list[str]:
         """Returns the key of every object; also its path below the folder of objects."""
@@ -38,10 +40,8 @@ class ObjectKind:
 KINDS = {
     kind.name: kind
     for kind in (
-        ObjectKind("8kb", ".bin", 8 * 1024, objects=4096, batch_size=64, samples_per_s=8000),
-        ObjectKind("jpeg", ".JPEG", 110 * 1024, objects=256, batch_size=64, samples_per_s=350),
-        ObjectKind("1mb", ".bin", 1024 * 1024, objects=128, batch_size=16, samples_per_s=500),
-        ObjectKind("64mb", ".bin", 64 * 1024 * 1024, objects=4, batch_size=2, samples_per_s=8),
+        ObjectKind("8kb", ".bin", False, 8 * 1024, objects=4096, s3_samples_per_s=8000, disk_samples_per_s=25000),
+        ObjectKind("jpeg", ".JPEG", True, 110 * 1024, objects=256, s3_samples_per_s=400, disk_samples_per_s=400),
     )
 }
 

@@ -17,6 +17,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     The folder is made if needed. The file's ``name`` is its temporary path. Readers see the old file or the new one,
     never a part.
     """
+    if path.is_dir():  # else found only at the end, when all the work is done
+        raise IsADirectoryError(f"{path} is a folder, and cannot be replaced by a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:

@@ -93,8 +93,10 @@ class _ListReader:
             entry = f"entry {self._entries} (counted from 0)"
             raise IndexFileError(f"{self._path}: {entry} is of type {other.lastgroup}; {_WANTED}")
         if string := _LEADING_STRING.match(text):
-            ended = text[string.end() : string.end() + 1] == b"]"
-            self._not_json(string.end() + ended, "text after the list" if ended else "no ',' or ']' after an entry")
+            if text[string.end() : string.end() + 1] == b"]":
+                behind = string.end() + 1
+                self._not_json(behind + _blanks(text[behind:]), "text after the list")
+            self._not_json(string.end(), "no ',' or ']' after an entry")
         self._not_json(at, "this is no entry" if text[at:] else "the list is not closed")
 
     def _not_json(self, at: int, reason: str) -> NoReturn:

@@ -37,7 +37,8 @@ class Request(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":  # a body would be taken for the next answer on this connection
+            self.wfile.write(body)
 
 
 def whole(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""What the machine allows: the client without any loader, the loader without any client being torch over memory."""
+"""What the machine allows: the storage client without any loader."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ class ClientAlone:
     Each "batch" is the number of bodies that it stands for.
     """
 
+    name: str
     workers: int
     threads: int
-    name: str = "limit-client"
     reads: Literal["s3"] = "s3"
-    ordered: bool = False
-    package: str | None = None
 
     def in_flight(self, batch_size: int) -> int:
         return self.workers * self.threads

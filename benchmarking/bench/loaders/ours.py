@@ -1,4 +1,4 @@
-"""Our loader, over our datasets and over the very dataset that torch's loader gets."""
+"""Our loader, over our datasets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmarking.bench.datasets import REGION, ObstoreObjects
+from benchmarking.bench.datasets import REGION
 from benchmarking.bench.decode import IMAGE_TRANSFORM, decode_bytes
-from benchmarking.bench.workloads import BUCKET, Workload
+from benchmarking.bench.workloads import BUCKET, KINDS, Workload
 from concurrent_dataloader import DataLoader
 from concurrent_dataloader._base.options import AUTO_FETCH_WORKERS
 
@@ -26,7 +26,6 @@ class OurLoader:
         fetch_workers: Samples fetched at once in each; None: the library's default.
         batch_pool: Batches of one worker in flight at once; None: the library's default.
         fetch_impl: ``"threaded"`` or ``"asyncio"``.
-        bare: Read with the dataset that ``torch-obstore`` has, rather than with `S3Dataset`.
     """
 
     name: str
@@ -35,9 +34,6 @@ class OurLoader:
     fetch_workers: int | None
     batch_pool: int | None
     fetch_impl: Literal["threaded", "asyncio"] = "threaded"
-    bare: bool = False
-    ordered: bool = True
-    package: str | None = None
 
     def in_flight(self, batch_size: int) -> int:
         window = (self.batch_pool or TORCH_PREFETCH_FACTOR) * batch_size
@@ -48,7 +44,7 @@ class OurLoader:
 
     def build(self, workload: Workload) -> Iterable[Any]:
         return DataLoader(
-            self._dataset(workload),
+            our_dataset(self.reads, workload),
             batch_size=workload.batch_size,
             sampler=workload.order(),
             num_workers=self.workers,
@@ -57,18 +53,13 @@ class OurLoader:
             fetch_impl=self.fetch_impl,
         )
 
-    def _dataset(self, workload: Workload) -> Any:
-        if self.bare:
-            return ObstoreObjects(workload)
-        return our_dataset(self.reads, workload)
-
 
 def our_dataset(reads: Literal["s3", "disk"], workload: Workload) -> Any:
     """Returns our dataset over a workload's objects: images are decoded with Pillow, other bodies are only copied."""
     from concurrent_dataloader import S3Dataset, ScratchDataset
 
     options: dict[str, Any] = {"index_file": workload.index_file}
-    if workload.kind == "jpeg":
+    if KINDS[workload.kind].is_image:
         options["transform"] = IMAGE_TRANSFORM
     else:
         options["decoder"] = decode_bytes

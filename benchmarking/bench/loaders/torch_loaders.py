@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from benchmarking.bench.datasets import Boto3Objects, DiskObjects, MemoryObjects, ObstoreObjects, ThreadPoolObjects
+from benchmarking.bench.datasets import Boto3Objects, DiskObjects, ObstoreObjects, ThreadPoolObjects
 from benchmarking.bench.workloads import Workload
 
-SOURCES = {"boto3": Boto3Objects, "obstore": ObstoreObjects, "disk": DiskObjects, "memory": MemoryObjects}
+SOURCES = {"boto3": Boto3Objects, "obstore": ObstoreObjects, "disk": DiskObjects}
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,18 @@ class TorchLoader:
     """torch's loader over one of the sources: one read at a time in each worker.
 
     Args:
+        name: See `LoaderAdapter`.
         source: A name of `SOURCES`.
         workers: Number of worker processes.
     """
 
-    source: Literal["boto3", "obstore", "disk", "memory"]
+    name: str
+    source: Literal["boto3", "obstore", "disk"]
     workers: int
-    ordered: bool = True
-    package: str | None = None
 
     @property
-    def name(self) -> str:
-        return f"torch-{self.source}-w{self.workers}"
-
-    @property
-    def reads(self) -> Literal["s3", "disk", "memory"]:
-        return "s3" if self.source in ("boto3", "obstore") else self.source
+    def reads(self) -> Literal["s3", "disk"]:
+        return "disk" if self.source == "disk" else "s3"
 
     def in_flight(self, batch_size: int) -> int:
         return self.workers
@@ -50,12 +46,10 @@ class TorchLoader:
 class ThreadPoolLoader:
     """torch's loader over a dataset with ``__getitems__`` and a pool of threads: concurrent within a batch only."""
 
+    name: str
     workers: int
     threads: int
-    name: str = "threadpool"
     reads: Literal["s3"] = "s3"
-    ordered: bool = True
-    package: str | None = None
 
     def in_flight(self, batch_size: int) -> int:
         return self.workers * min(self.threads, batch_size)
@@ -67,8 +61,6 @@ class ThreadPoolLoader:
         return torch_loader(ThreadPoolObjects(workload, self.threads), workload, self.workers)
 
 
-def torch_loader(dataset: Any, workload: Workload, workers: int, **options: Any) -> DataLoader[Any]:
+def torch_loader(dataset: Any, workload: Workload, workers: int) -> DataLoader[Any]:
     """Returns torch's loader over a dataset, in the workload's order and batches."""
-    return DataLoader(
-        dataset, batch_size=workload.batch_size, sampler=workload.order(), num_workers=workers, **options
-    )
+    return DataLoader(dataset, batch_size=workload.batch_size, sampler=workload.order(), num_workers=workers)

@@ -1,0 +1,89 @@
+"""Which runs there are, how long they are, and what becomes of one that fails; and one real run, end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarking.bench.__main__ import main, parse_arguments
+from benchmarking.bench.loaders.protocol import Knobs
+from benchmarking.bench.loaders.registry import CLIENT_ALONE, OURS, TORCH_BOTO3, TORCH_DISK, make_loaders
+from benchmarking.bench.runner import is_worth_running, make_order, run_child, sample_count
+from benchmarking.bench.workloads import KINDS, Workload
+
+LOADERS = make_loaders(Knobs())
+
+
+def workload(kind: str = "8kb", latency_s: float = 0.1, samples: int = 0) -> Workload:
+    return Workload(kind, latency_s, 64, samples, 0, "/no/such/folder", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seconds", [0.01, 3.0])
+def test_a_run_is_two_whole_waves_of_batches_or_more(name: str, kind: str, seconds: float) -> None:
+    wave = LOADERS[name].wave(64) * 64
+    samples = sample_count(LOADERS[name], workload(kind), seconds)
+    assert samples % wave == 0
+    assert samples >= 2 * wave
+
+
+def test_a_slow_loader_gets_no_more_samples_than_two_waves() -> None:
+    assert sample_count(LOADERS[TORCH_BOTO3], workload(), 3.0) == 2 * 8 * 64
+    assert sample_count(LOADERS[OURS], workload(), 3.0) > 2560 * 3
+
+
+def test_disk_is_read_beside_the_slowest_workload_only_and_the_client_alone_is_no_measure_of_decoding() -> None:
+    workloads = [workload(kind, latency_s) for kind in ("8kb", "jpeg") for latency_s in (0.1, 0.0)]
+    expected = {TORCH_DISK: ["8kb@100ms", "jpeg@100ms"], CLIENT_ALONE: ["8kb@100ms", "8kb@0ms"]}
+    for name, names in expected.items():
+        assert [each.name for each in workloads if is_worth_running(LOADERS[name], each, workloads)] == names
+
+
+def test_an_order_shuffles_whole_epochs_and_depends_on_the_seed_alone() -> None:
+    objects = KINDS["jpeg"].objects
+    order = workload("jpeg", samples=objects + 10).order()
+    assert sorted(order[:objects]) == list(range(objects))
+    assert len(order) == objects + 10
+    assert order == workload("jpeg", samples=objects + 10).order() != sorted(order)
+
+
+def test_a_run_that_fails_gives_its_last_message_in_place_of_a_measurement() -> None:
+    measurement, error = run_child(make_order("no-such-loader", Knobs(), workload(), max_s=1.0), timeout_s=100.0)
+    assert measurement is None
+    assert error == "exit code 1: KeyError: 'no-such-loader'"
+
+
+def test_a_run_that_takes_too_long_is_killed() -> None:
+    measurement, error = run_child(make_order(OURS, Knobs(), workload(), max_s=1.0), timeout_s=0.1)
+    assert (measurement, error) == (None, "not done after 0 s")
+
+
+@pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--latencies-ms", "-1"], ["--loaders", "no-such-loader"]])
+def test_a_wrong_option_ends_with_the_usage(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(wrong)
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_run_prints_a_table_and_keeps_every_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--quick", "--latencies-ms", "20", "--loaders", "ours-disk", "ours-threaded"]
+    assert main([*options, "--output", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    (path,) = tmp_path.glob("bench-*.json")
+    assert str(path) in printed
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert [(run["loader"], run["error"]) for run in kept["runs"]] == [
+        ("ours-threaded", ""),
+        ("ours-disk", ""),
+    ]
+    assert all(f"| {each['loader']} " in printed for each in kept["medians"])
+    assert kept["machine"]["packages"]["torch"]
+    ours, disk = kept["medians"]
+    assert ours["requests_per_sample"] in (1.0, None)  # None: cut, on a machine that is very busy
+    assert disk["requests_per_sample"] in (0.0, None)
+    assert [target["name"] for target in kept["targets"]] == [
+        "8kb@20ms ours-threaded / in flight/latency = 12800",
+    ]
