@@ -16,7 +16,7 @@ import numpy.typing as npt
 from benchmarking.imagenet_like.pictures import Digit, Painter
 
 VERSION = 1  # to be raised whenever the same arguments would make other files
-# The first ten of ImageNet's synsets lend their names, so that the files look as ImageNet's do; the pictures are digits.
+# The first ten of ImageNet's synsets lend their names, so that files look as ImageNet's do; the pictures are digits.
 SYNSETS = (
     "n01440764",
     "n01443537",
@@ -104,7 +104,8 @@ def make_imagenet_like(
     train_keys = _train_keys(labels[train])
     val_keys = [f"{VAL_PREFIX}/ILSVRC2012_val_{number:08}.JPEG" for number in range(1, val_images + 1)]
     keys, chosen = train_keys + val_keys, np.concatenate([train, val])
-    pictures = [_Picture(key, images[at], (seed, VERSION, n)) for n, (key, at) in enumerate(zip(keys, chosen, strict=True))]
+    numbered = enumerate(zip(keys, chosen, strict=True))
+    pictures = [_Picture(key, images[at], (seed, VERSION, number)) for number, (key, at) in numbered]
     _draw_all(pictures, paths.bucket_folder, Painter(size, seed))
     _write_json(paths.train_index, sorted(train_keys))
     _write_json(paths.val_index, val_keys)

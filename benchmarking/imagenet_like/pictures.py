@@ -93,4 +93,5 @@ def _texture(size: tuple[int, int], random: np.random.Generator) -> Pixels:
         total += np.asarray(layer, np.float32) * 0.5**octave
     total -= total.min()
     total *= 120.0 / total.max()
-    return (total + random.choice([10.0, 125.0])).astype(np.uint8)
+    pixels: Pixels = (total + random.choice([10.0, 125.0])).astype(np.uint8)
+    return pixels

@@ -47,8 +47,8 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
         Returns when torch's loop does. Fetches that are out are given up as soon as torch's final message arrives, not
         when their turn comes; daemon threads that still wait for storage do not hold up the exit.
     """
-    # The garbage collector of a forked worker would touch, and so copy, each page of the parent's heap: 0.2 s before the
-    # first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
+    # The garbage collector of a forked worker would touch, and so copy, each page of the parent's heap: 0.2 s before
+    # the first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
     gc.freeze()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init = arguments.dataset, arguments["init_fn"]
