@@ -24,7 +24,6 @@ class Row:
         loader: Makes a fresh loader.
         samples_per_s: One figure a round: all samples, over the seconds from ``iter(loader)`` to the last batch.
         first_batch_s: One figure a round: seconds from ``iter(loader)`` to the first batch, workers' start included.
-        samples: How many samples a round reads.
     """
 
     name: str
@@ -32,18 +31,23 @@ class Row:
     loader: Callable[[], DataLoader[Any]]
     samples_per_s: list[float] = field(default_factory=list)
     first_batch_s: list[float] = field(default_factory=list)
-    samples: int = 0
 
     def measure(self) -> None:
-        """Reads the loader through once and notes both figures."""
+        """Reads a fresh loader through once and notes both figures."""
         loader = self.loader()
         started = perf_counter()
-        first, self.samples = 0.0, 0
+        first_s, samples = None, 0
         for images, _ in loader:
-            first = first or perf_counter() - started
-            self.samples += len(images)
-        self.samples_per_s.append(self.samples / (perf_counter() - started))
-        self.first_batch_s.append(first)
+            if first_s is None:
+                first_s = perf_counter() - started
+                self.first_batch_s.append(first_s)
+            samples += len(images)
+        self.samples_per_s.append(samples / (perf_counter() - started))
+
+    @property
+    def samples_per_s_median(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.samples_per_s)
 
 
 def measure_in_turn(rows: Sequence[Row]) -> None:
@@ -55,14 +59,12 @@ def measure_in_turn(rows: Sequence[Row]) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """Returns the rows' medians as a table in Markdown."""
-    name_width = max(len(row.name) for row in rows)
-    storage_width = max(len(row.storage) for row in rows)
+    names, storages = (max(len(getattr(row, column)) for row in rows) for column in ("name", "storage"))
     lines = [
-        f"| {'loader':{name_width}} | {'images from':{storage_width}} | samples/s | first batch | samples read |",
-        f"|{'-' * (name_width + 2)}|{'-' * (storage_width + 2)}|----------:|------------:|-------------:|",
+        f"| {'loader':{names}} | {'images from':{storages}} | samples/s | first batch |",
+        f"|{'-' * (names + 2)}|{'-' * (storages + 2)}|----------:|------------:|",
     ]
     for row in rows:
-        rate, first = statistics.median(row.samples_per_s), statistics.median(row.first_batch_s)
-        words = f"{row.name:{name_width}} | {row.storage:{storage_width}}"
-        lines.append(f"| {words} | {rate:9.1f} | {first:9.2f} s | {row.samples:12d} |")
+        figures = f"{row.samples_per_s_median:9.1f} | {statistics.median(row.first_batch_s):9.2f} s"
+        lines.append(f"| {row.name:{names}} | {row.storage:{storages}} | {figures} |")
     return "\n".join(lines)

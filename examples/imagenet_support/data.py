@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torchvision.transforms import v2
 from benchmarking.misc.init_benchmarking import get_dataset
 from concurrent_dataloader import DataLoader as DataLoaderParallel
 from concurrent_dataloader.dataset import load_classes
+from concurrent_dataloader.dataset.credentials_file import DatasetType
 from imagenet_support.distributed import Place
 
 # Mean and deviation of ImageNet's red, green and blue, scaled to 0..1: what torchvision's weights expect.
@@ -20,12 +20,9 @@ PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 # ImageNet's usual way to validate: shorter side to 256 pixels, then the middle 224.
 VAL_RESIZE_RATIO = 256 / 224
-IMAGENET_CLASSES = 1000
-
-Transform = Callable[[Any], torch.Tensor]
 
 
-def train_transform(args: Namespace) -> Transform:
+def train_transform(args: Namespace) -> v2.Compose:
     """Returns the training augmentation: image to ``(3, size, size)`` float32, normalised."""
     return v2.Compose(
         [
@@ -36,7 +33,7 @@ def train_transform(args: Namespace) -> Transform:
     )
 
 
-def val_transform(args: Namespace) -> Transform:
+def val_transform(args: Namespace) -> v2.Compose:
     """Returns the transform of validation: image to ``(3, size, size)`` float32, normalised, nothing random."""
     return v2.Compose(
         [
@@ -47,11 +44,11 @@ def val_transform(args: Namespace) -> Transform:
     )
 
 
-def _to_normalised_tensor() -> list[Transform]:
+def _to_normalised_tensor() -> list[Any]:
     return [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(PIXEL_MEAN, PIXEL_STD)]
 
 
-def make_dataset(args: Namespace, split: str, **options: Any) -> Any:
+def make_dataset(args: Namespace, split: DatasetType, **options: Any) -> Any:
     """Returns the training or the validation set, its transform set.
 
     Args:
@@ -75,18 +72,22 @@ def make_dataset(args: Namespace, split: str, **options: Any) -> Any:
     return dataset
 
 
-def count_classes(args: Namespace) -> int:
-    """Returns how many classes the model has to tell apart: those of the training classes file, or ImageNet's."""
+def training_classes(args: Namespace) -> tuple[int | None, int | None]:
+    """Returns what the training classes file says: how many outputs a model needs for it, and which id is target 0.
+
+    Both are None where there is no such file, as there may be for ``--evaluate``.
+    """
     if not args.train_classes_file.exists():
-        return IMAGENET_CLASSES
-    return max(load_classes(args.train_classes_file).targets.values()) + 1
+        return None, None
+    classes = load_classes(args.train_classes_file)
+    return max(classes.targets.values()) + 1, classes.id_base
 
 
 def train_loader(
     args: Namespace, place: Place, dataset: Any
 ) -> tuple[DataLoaderParallel[Any], DistributedSampler[Any] | None]:
     """Returns the shuffling loader of this process's share, and its sampler, whose ``set_epoch`` is due each epoch."""
-    sampler = None
+    sampler: DistributedSampler[Any] | None = None
     if place.world_size > 1:
         sampler = DistributedSampler(dataset, place.world_size, place.rank, shuffle=True, seed=args.seed or 0)
     return _loader(args, place, dataset, shuffle=sampler is None, sampler=sampler), sampler

@@ -68,22 +68,19 @@ class Meters:
             mean.total, mean.weight = sums[2 * i], sums[2 * i + 1]
 
     def line(self, title: str, step: int, steps: int) -> str:
-        """Returns the progress line of one step: last value and, in brackets, the mean so far."""
-        width = len(str(steps))
+        """Returns the progress line of one step: its times, with their means so far in brackets, and mean results."""
         return (
-            f"{title} {step:{width}d}/{steps}"
+            f"{title} {step:{len(str(steps))}d}/{steps}"
             f"  loading {self.loading_s.last:.3f} s ({self.loading_s.value:.3f})"
             f"  compute {self.compute_s.last:.3f} s ({self.compute_s.value:.3f})"
-            f"  loss {self.loss.last:.3f} ({self.loss.value:.3f})"
-            f"  acc@1 {self.top1.last:5.1f} % ({self.top1.value:5.1f})"
-            f"  acc@5 {self.top5.last:5.1f} % ({self.top5.value:5.1f})"
+            f"  loss {self.loss.value:.3f}  acc@1 {self.top1.value:5.1f} %  acc@5 {self.top5.value:5.1f} %"
         )
 
     def summary(self, title: str) -> str:
         """Returns one line on the whole pass."""
         return (
-            f"{title}: acc@1 {self.top1.value:.2f} %  acc@5 {self.top5.value:.2f} %  loss {self.loss.value:.4f}"
-            f"  ({self.loading_s.total:.1f} s waiting for data, {self.compute_s.total:.1f} s computing)"
+            f"{title}: loss {self.loss.value:.3f}  acc@1 {self.top1.value:.2f} %  acc@5 {self.top5.value:.2f} %"
+            f"  loading {self.loading_s.total:.1f} s  compute {self.compute_s.total:.1f} s"
         )
 
 

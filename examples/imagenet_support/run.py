@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
-from torchvision.models import get_model
 
-from imagenet_support.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
-from imagenet_support.data import IMAGENET_CLASSES, count_classes, make_dataset, train_loader, val_loader
+from imagenet_support.checkpoint import load_checkpoint, make_folder, random_state, save_checkpoint, set_random_state
+from imagenet_support.data import make_dataset, train_loader, training_classes, val_loader
 from imagenet_support.distributed import Place, choose_device, gather_from_processes, process_group, share_buffers
 from imagenet_support.files import UserError
 from imagenet_support.meters import Meters
+from imagenet_support.model import build_model, count_outputs
 from imagenet_support.training import Learner, train_epoch, validate
 
 # PyTorch's own ImageNet recipe: a tenth of the learning rate after each 30 of its 90 epochs.
@@ -33,7 +33,7 @@ def run(args: Namespace, place: Place) -> None:
         UserError: The checkpoint or the weights do not fit what was asked for.
     """
     _seed(args.seed, place.rank)
-    device = choose_device(args.gpu, place.local_rank)
+    device = choose_device(args.gpu, place)
     with process_group(place, device, args.dist_backend):
         if args.evaluate:
             Run(args, place, device).validate("validation")
@@ -55,13 +55,13 @@ class Run:
 
     def __init__(self, args: Namespace, place: Place, device: torch.device) -> None:
         self._args, self._place = args, place
+        self._folder = args.output_base_folder / "checkpoints"
         checkpoint = load_checkpoint(args.resume) if args.resume else None
         self._train_set = None if args.evaluate else make_dataset(args, "train")
-        self._class_id_base = (
-            self._train_set.class_id_base if self._train_set else (checkpoint or {}).get("class_id_base")
-        )
+        needed, id_base = training_classes(args)
+        self._class_id_base = checkpoint["class_id_base"] if id_base is None and checkpoint else id_base
         self._val_loader = val_loader(args, place, make_dataset(args, "val", class_id_base=self._class_id_base))
-        self._num_classes = _num_classes(args, checkpoint)
+        self._outputs = count_outputs(args, checkpoint, needed)
         self._epoch = _first_epoch(args, checkpoint)
         self._best_top1 = checkpoint["best_top1"] if checkpoint else 0.0
         self._learner = self._build(device, checkpoint)
@@ -69,20 +69,13 @@ class Run:
 
     def _build(self, device: torch.device, checkpoint: dict[str, Any] | None) -> Learner:
         args = self._args
-        model = get_model(
-            args.arch, weights="DEFAULT" if args.pretrained and not checkpoint else None, num_classes=self._num_classes
-        )
-        if checkpoint:
-            model.load_state_dict(checkpoint["model"])
-        model.to(device)
+        model = build_model(args, self._outputs, checkpoint, self._place).to(device)
         optimizer = torch.optim.SGD(model.parameters(), args.lr, args.momentum, weight_decay=args.wd)
         for group in optimizer.param_groups:
             group["initial_lr"] = args.lr  # what a scheduler that begins at a later epoch reckons from
         if checkpoint:
             optimizer.load_state_dict(checkpoint["optimizer"])
         scheduler = LambdaLR(optimizer, _lr_factor, last_epoch=self._epoch - 1)
-        if checkpoint and args.start_epoch is None:
-            scheduler.load_state_dict(checkpoint["scheduler"])
         return Learner(model, self._for_training(model, device), optimizer, scheduler, device)
 
     def _for_training(self, model: nn.Module, device: torch.device) -> nn.Module:
@@ -91,7 +84,14 @@ class Run:
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
     def train(self) -> None:
-        """Trains up to the last epoch; validates and saves after each."""
+        """Trains up to the last epoch; validates and saves after each.
+
+        Raises:
+            UserError: No epoch is left to train, or the folder for checkpoints cannot be made.
+        """
+        if self._epoch >= self._args.epochs:
+            raise UserError(f"{self._epoch} epochs are trained already: for more, raise --epochs {self._args.epochs}")
+        make_folder(self._folder)
         loader, sampler = train_loader(self._args, self._place, self._train_set)
         self._restore_random_state()
         while self._epoch < self._args.epochs:
@@ -117,16 +117,15 @@ class Run:
         if self._place.rank == 0:
             state = {
                 "arch": self._args.arch,
-                "num_classes": self._num_classes,
+                "num_classes": self._outputs,
                 "class_id_base": self._class_id_base,
                 "epoch": self._epoch,
                 "best_top1": self._best_top1,
                 "model": self._learner.model.state_dict(),
                 "optimizer": self._learner.optimizer.state_dict(),
-                "scheduler": self._learner.scheduler.state_dict(),
                 "random_states": random_states,
             }
-            save_checkpoint(self._args.output_base_folder / "checkpoints", state, is_best)
+            save_checkpoint(self._folder, state, is_best)
 
     def _restore_random_state(self) -> None:
         if self._restored is None:
@@ -134,13 +133,11 @@ class Run:
         if len(self._restored) == self._place.world_size:
             set_random_state(self._restored[self._place.rank])
         elif self._place.rank == 0:
-            print(
-                f"the checkpoint is of {len(self._restored)} processes: its random states do not fit and are left out"
-            )
+            print(f"the checkpoint is of {len(self._restored)} processes: its random states are left out")
 
     def _reporter(self, title: str, steps: int) -> Callable[[Meters, int], None]:
         def report(meters: Meters, step: int) -> None:
-            if self._place.rank == 0 and (step % self._args.print_freq == 0 or step == steps):
+            if self._place.rank == 0 and step % self._args.print_freq == 0:
                 print(meters.line(title, step, steps), flush=True)
 
         return report
@@ -152,6 +149,8 @@ class Run:
 
 def _seed(seed: int | None, rank: int) -> None:
     """Seeds every generator; each process differently, or all would augment alike."""
+    torch.backends.cudnn.deterministic = seed is not None
+    torch.backends.cudnn.benchmark = seed is None
     if seed is not None:
         random.seed(seed + rank)
         np.random.seed(seed + rank)
@@ -166,17 +165,3 @@ def _first_epoch(args: Namespace, checkpoint: dict[str, Any] | None) -> int:
     if args.start_epoch is not None:
         return int(args.start_epoch)
     return int(checkpoint["epoch"]) if checkpoint else 0
-
-
-def _num_classes(args: Namespace, checkpoint: dict[str, Any] | None) -> int:
-    """Returns the model's number of outputs, having checked that checkpoint and weights go with what was asked for."""
-    if checkpoint is not None:
-        if checkpoint["arch"] != args.arch:
-            raise UserError(f"{args.resume} holds a {checkpoint['arch']}: add --arch {checkpoint['arch']}")
-        if args.num_classes not in (None, checkpoint["num_classes"]):
-            raise UserError(f"{args.resume} tells {checkpoint['num_classes']} classes apart, not {args.num_classes}")
-        return int(checkpoint["num_classes"])
-    number = int(args.num_classes or count_classes(args))
-    if args.pretrained and number != IMAGENET_CLASSES:
-        raise UserError(f"--pretrained has weights for {IMAGENET_CLASSES} classes, but there are {number} here")
-    return number

@@ -49,7 +49,7 @@ def train_epoch(learner: Learner, batches: Batches, report: Callable[[Meters, in
         outputs = learner.trained(images)
         loss = nn.functional.cross_entropy(outputs, targets)
         learner.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         learner.optimizer.step()
         return outputs.detach(), loss
 

@@ -1,62 +1,44 @@
-"""`examples/imagenet.py`: its command line, its messages, and whole runs of it at a tiny size."""
+"""`examples/imagenet.py`: its command line, its messages, and runs of it on a tiny set."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import random
 import re
-import subprocess
-import sys
+import urllib.error
 from pathlib import Path
 from typing import Any
 
+import imagenet
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-import imagenet  # noqa: E402  # importable from the line above on
-from imagenet_support.arguments import DEMO_DEFAULTS, build_parser, parse_arguments  # noqa: E402
-from imagenet_support.checkpoint import random_state, set_random_state  # noqa: E402
-from imagenet_support.meters import Mean, Meters, accuracy  # noqa: E402
+from imagenet_script import tiny_run, trained
+from imagenet_support.arguments import DEMO_DEFAULTS, NOT_WITH_DEMO, build_parser, parse_arguments
+from imagenet_support.checkpoint import random_state, set_random_state
+from imagenet_support.meters import Mean, Meters, accuracy
+from torchvision.models import get_model, get_model_weights
 
 FLAGS_OF_THE_ISSUE = """
 --arch -j --num-workers --epochs --start-epoch -b --batch-size --lr --momentum --wd -p --print-freq --resume
--e --evaluate --pretrained --seed --gpu --world-size --rank --dist-url --dist-backend --multiprocessing-distributed --dataset
---dataset-limit --fetch-impl --num-fetch-workers --prefetch-factor --batch-pool --pin-memory --use-cache
+-e --evaluate --pretrained --seed --gpu --world-size --rank --dist-url --dist-backend --multiprocessing-distributed
+--dataset --dataset-limit --fetch-impl --num-fetch-workers --prefetch-factor --batch-pool --pin-memory --use-cache
 --output-base-folder --train-index-file --train-classes-file --val-index-file --val-classes-file
---s3-credential-file --local-path --demo --demo-latency-ms --demo-train-images --demo-val-images
+--s3-credential-file --local-path --demo --demo-latency-ms
 """
-
-
-def run_script(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the script as a user does, also where the project is not installed."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, str(EXAMPLES / "imagenet.py"), *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 # --- the command line ---
 
 
-def test_help_names_every_flag_of_the_issue_and_explains_it(tmp_path: Path) -> None:
-    shown = run_script("--help", cwd=tmp_path)
-    assert shown.returncode == 0
-    shown_words = set(re.split(r"[\s,|\[\]]+", shown.stdout))
+def flag_and_value(name: str) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if name in ("evaluate", "pretrained", "multiprocessing_distributed") else [flag, "2"]
+
+
+def test_help_names_every_flag_of_the_issue_and_explains_it(capsys: Any) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        imagenet.main(["--help"])
+    shown_words = set(re.split(r"[\s,|\[\]]+", capsys.readouterr().out))
     assert set(FLAGS_OF_THE_ISSUE.split()) - shown_words == set()
     assert [action.dest for action in build_parser()._actions if not action.help] == []
 
@@ -73,6 +55,10 @@ def test_demo_changes_defaults_but_never_a_flag_that_was_given() -> None:
     [
         (["--arch", "resnet81"], "resnet18"),
         (["--epochs", "0"], "at least 1"),
+        (["--lr", "-1"], "from 0 to inf"),
+        (["--rank", "2", "--world-size", "2"], "ends at 1"),
+        (["--gpu", "0", "--multiprocessing-distributed"], "uses all"),
+        *((["--demo", *flag_and_value(name)], "leave out --" + name.replace("_", "-")) for name in NOT_WITH_DEMO),
         (["--num-fetch-workers", "many"], "num-fetch-workers"),
         (["-j", "0", "--prefetch-factor", "2"], "--batch-pool"),
     ],
@@ -131,106 +117,128 @@ def test_random_state_restores_every_generator_and_survives_a_safe_load(tmp_path
     assert draw() == first
 
 
-# --- missing files ---
+# --- what the user has to put right ---
 
 
 @pytest.mark.parametrize("dataset", ["s3", "scratch"])
-def test_missing_files_are_all_named_with_the_command_that_makes_them(tmp_path: Path, dataset: str) -> None:
-    result = run_script("--dataset", dataset, "--resume", "gone.pt", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    for name in (f"index-{dataset}-train.json", f"index-{dataset}-val.json", "gone.pt"):
-        assert name in result.stderr
-    for name in ("imagenet-train-classes.json", "imagenet-val-classes.json"):
-        assert name in result.stderr
-    assert ("s3_credentials.json" in result.stderr) == (dataset == "s3")
-    assert "index_all" in result.stderr
-    assert "--demo" in result.stderr
+def test_missing_files_are_all_named_with_the_way_to_make_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, dataset: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert imagenet.main(["--dataset", dataset, "--resume", "gone.pt"]) == 2
+    told = capsys.readouterr().err
+    names = [f"index-{dataset}-train.json", f"index-{dataset}-val.json", "gone.pt", "--demo"]
+    for name in [*names, "imagenet-train-classes.json", "imagenet-val-classes.json"]:
+        assert name in told
+    assert ("credentials: s3_credentials.json" in told) == (dataset == "s3")
 
 
-# --- runs on local images ---
+def test_the_command_in_the_message_makes_the_missing_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    tiny_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert imagenet.main(["--dataset=scratch", "--local-path=bucket"]) == 2
+    command = re.search(r'make it:\n *python -c "(from .*?)"', capsys.readouterr().err, re.DOTALL)
+    assert command is not None
+    exec(command[1].replace("FOLDER/OF/TRAIN", "scratch/imagenet/train"))
+    assert (tmp_path / "index-scratch-train.json").read_text().count("JPEG") == 16
 
 
-@pytest.fixture
-def local_images(tmp_path: Path) -> list[str]:
-    """The arguments of a tiny run on two classes of plain pictures, as ImageNet names its files."""
-    generator = np.random.default_rng(0)
-    classes = {"n00000001": {"id": 1, "name": "dark"}, "n00000002": {"id": 2, "name": "light"}}
-    val_classes = {}
-    for split, count in (("train", 16), ("val", 6)):
-        keys = []
-        for number in range(count):
-            synset = list(classes)[number % 2]
-            key = f"{split}/{synset}/{synset}_{number}.JPEG"
-            if split == "val":
-                key = f"val/ILSVRC2012_val_{number + 1:08d}.JPEG"
-                val_classes[str(number)] = classes[synset]["id"]
-            (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
-            pixels = generator.integers(0, 128, (48, 64, 3)) + 127 * (number % 2)
-            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / key)
-            keys.append(key)
-        (tmp_path / f"index-{split}.json").write_text(json.dumps(keys))
-    (tmp_path / "classes-train.json").write_text(json.dumps(classes))
-    (tmp_path / "classes-val.json").write_text(json.dumps(val_classes))
-    files = [
-        f"--{split}-{kind}-file={tmp_path}/{kind}-{split}.json"
-        for split in ("train", "val")
-        for kind in ("index", "classes")
-    ]
-    sizes = ["--image-size=32", "--batch-size=8", "--num-workers=1", "--seed=3", "--lr=0.01"]
-    return ["--dataset=scratch", f"--local-path={tmp_path}", *files, *sizes]
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: Any) -> None:
+    arguments = tiny_run(tmp_path)
+    (tmp_path / "text.pt").write_text("(1")
+    torch.save({"state_dict": {}}, tmp_path / "another_script.pt")
+    for name in ("text.pt", "another_script.pt"):
+        assert imagenet.main([*arguments, f"--resume={tmp_path}/{name}"]) == 2
+        assert f"{name} is no checkpoint" in capsys.readouterr().err
 
 
-def trained(arguments: list[str], folder: Path) -> dict[str, Any]:
-    """Runs the script in this process and returns its last checkpoint."""
-    assert imagenet.main([*arguments, f"--output-base-folder={folder}"]) == 0
-    state: dict[str, Any] = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
-    return state
+def test_an_image_that_is_gone_is_named_without_a_traceback(tmp_path: Path, capsys: Any) -> None:
+    arguments = tiny_run(tmp_path)
+    gone = next((tmp_path / "bucket").rglob("n0*.JPEG"))
+    gone.unlink()
+    assert imagenet.main([*arguments, f"--output-base-folder={tmp_path}"]) == 2
+    told = capsys.readouterr().err
+    assert gone.name in told
+    assert "Traceback" not in told
 
 
-def test_a_resumed_run_ends_exactly_where_an_unbroken_one_does(local_images: list[str], tmp_path: Path) -> None:
-    unbroken = trained([*local_images, "--epochs=2"], tmp_path / "unbroken")
-    trained([*local_images, "--epochs=1"], tmp_path / "first")
+def test_more_processes_without_a_meeting_place_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    assert imagenet.main([*tiny_run(tmp_path), "--world-size=2"]) == 2
+    assert "--dist-url" in capsys.readouterr().err
+
+
+# --- runs ---
+
+
+def test_a_resumed_run_ends_exactly_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    arguments = tiny_run(tmp_path)
+    unbroken = trained([*arguments, "--epochs=2"], tmp_path / "unbroken")
+    trained([*arguments, "--epochs=1"], tmp_path / "first")
     # Another seed: what the second half draws has to come from the checkpoint.
-    second = [*local_images, "--epochs=2", "--seed=99", f"--resume={tmp_path}/first/checkpoints/last.pt"]
+    second = [*arguments, "--epochs=2", "--seed=99", f"--resume={tmp_path}/first/checkpoints/last.pt"]
     resumed = trained(second, tmp_path / "second")
     assert resumed["epoch"] == unbroken["epoch"] == 2
     assert resumed["best_top1"] == unbroken["best_top1"]
-    assert resumed["scheduler"] == unbroken["scheduler"]
     torch.testing.assert_close(resumed["model"], unbroken["model"], rtol=0, atol=0)
     torch.testing.assert_close(resumed["optimizer"], unbroken["optimizer"], rtol=0, atol=0)
     assert torch.equal(resumed["random_states"][0]["torch"], unbroken["random_states"][0]["torch"])
 
 
-def test_evaluate_validates_the_checkpoint_and_writes_nothing(
-    local_images: list[str], tmp_path: Path, capsys: Any
-) -> None:
-    state = trained([*local_images, "--epochs=1"], tmp_path / "first")
-    best = tmp_path / "first" / "checkpoints" / "model_best.pt"
+def test_the_learning_rate_of_a_late_epoch_is_that_of_the_schedule(tmp_path: Path) -> None:
+    state = trained([*tiny_run(tmp_path), "--start-epoch=60", "--epochs=61"], tmp_path)
+    (group,) = state["optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(0.01 * 0.1**2)
+
+
+def test_a_checkpoint_can_be_validated_alone_and_goes_only_with_its_own_model(tmp_path: Path, capsys: Any) -> None:
+    arguments = tiny_run(tmp_path)
+    state = trained([*arguments, "--epochs=1"], tmp_path / "first")
+    best = f"--resume={tmp_path}/first/checkpoints/model_best.pt"
     capsys.readouterr()
-    assert imagenet.main([*local_images, "-e", f"--resume={best}", f"--output-base-folder={tmp_path}/none"]) == 0
-    shown = capsys.readouterr().out
-    assert f"validation: acc@1 {state['best_top1']:.2f} %" in shown
+    assert imagenet.main([*arguments, "-e", best, f"--output-base-folder={tmp_path}/none"]) == 0
+    assert f"acc@1 {state['best_top1']:.2f} %" in capsys.readouterr().out.splitlines()[-1]
     assert not (tmp_path / "none").exists()
+    for flag, message in (
+        ("--arch=resnet34", "add --arch resnet18"),
+        ("--num-classes=7", "leave out --num-classes 7"),
+        ("--epochs=1", "raise --epochs"),
+    ):
+        assert imagenet.main([*arguments, best, flag]) == 2
+        assert message in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_model_is_refused_by_name(local_images: list[str], tmp_path: Path, capsys: Any) -> None:
-    trained([*local_images, "--epochs=1"], tmp_path / "first")
-    last = tmp_path / "first" / "checkpoints" / "last.pt"
-    assert imagenet.main([*local_images, "--arch=resnet34", f"--resume={last}"]) == 2
-    assert "--arch resnet18" in capsys.readouterr().err
+# --- torchvision's weights ---
 
 
-# --- the demo ---
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of downloaded weights, empty, on a machine without a network."""
+
+    def offline(*_: Any, **__: Any) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "urlopen", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_the_demo_trains_from_its_own_endpoint_and_prints_the_table(tmp_path: Path) -> None:
-    sizes = ["--demo-train-images=64", "--demo-val-images=32", "--demo-latency-ms=10", "--num-workers=1"]
-    result = run_script("--demo", *sizes, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert len(re.findall(r"epoch \d/2 validation: acc@1", result.stdout)) == 2
-    rows = [line for line in result.stdout.splitlines() if line.startswith("|")][2:]
-    assert len(rows) == 4
-    rates = [float(row.split("|")[3]) for row in rows]
-    assert all(math.isfinite(rate) and rate > 0 for rate in rates)
-    assert (tmp_path / "output" / "demo").is_dir()
+def test_pretrained_without_a_network_says_what_to_download(tmp_path: Path, hub: Path, capsys: Any) -> None:
+    assert imagenet.main([*tiny_run(tmp_path), "--pretrained"]) == 2
+    told = capsys.readouterr().err
+    assert get_model_weights("resnet18").DEFAULT.url in told
+    assert str(hub) in told
+
+
+def test_pretrained_takes_every_weight_that_fits_and_names_the_others(tmp_path: Path, hub: Path, capsys: Any) -> None:
+    weights = get_model("squeezenet1_1").state_dict()
+    torch.save(weights, hub / Path(get_model_weights("squeezenet1_1").DEFAULT.url).name)
+    state = trained([*tiny_run(tmp_path), "--pretrained", "--arch=squeezenet1_1", "--lr=0", "--epochs=1"], tmp_path)
+    assert "classifier.1.weight, classifier.1.bias start anew" in capsys.readouterr().out
+    assert all(torch.equal(state["model"][name], weights[name]) for name in weights if "classifier" not in name)
