@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 
-HEDGE_SHARE = 0.05
-"""Second attempts per fetch, at most: what the store has to bear for the tail's sake."""
+FETCHES_PER_HEDGE = 20
+"""Fetches that pay for one second attempt: 5 % more requests at most, which the store has to bear for the tail's sake."""
 LARGE_BYTES = 1 << 20
 """Above this mean size nothing is sent again: the time goes with the size, and a second body would take the link's
 bandwidth from the first. (AWS advises aggressive retries for objects below 512 KB.)"""
@@ -14,7 +14,7 @@ P95_MULTIPLE = 2.0
 
 _LEAST_KNOWN = 32  # fetches before which the percentile means nothing
 _SHORTEST_DELAY_S = 0.01  # below it, the scheduling of busy threads is what one would chase
-_MOST_SAVED = 32.0  # second attempts that a calm stretch may save up for a burst
+_MOST_SAVED = 32 * FETCHES_PER_HEDGE  # what a calm stretch may save up for a burst
 
 
 class HedgePolicy:
@@ -28,7 +28,7 @@ class HedgePolicy:
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
-        self._budget = 0.0
+        self._budget = 0  # in fetches
 
     def delay_s(self, recent: RecentFetches) -> float | None:
         """Returns the age in seconds at which a fetch counts as slow; None: nothing is sent again at present."""
@@ -38,11 +38,11 @@ class HedgePolicy:
 
     def earn(self) -> None:
         """To be called for each fetch that ended well."""
-        self._budget = min(_MOST_SAVED, self._budget + HEDGE_SHARE)
+        self._budget = min(_MOST_SAVED, self._budget + 1)
 
     def spend(self) -> bool:
         """Takes one second attempt from the budget; False: there is none left."""
-        if self._budget < 1.0:
+        if self._budget < FETCHES_PER_HEDGE:
             return False
-        self._budget -= 1.0
+        self._budget -= FETCHES_PER_HEDGE
         return True
