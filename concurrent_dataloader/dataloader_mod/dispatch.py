@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -133,20 +134,10 @@ class Dispatcher:
             delay_s = None if self._limit.is_throttled else self._hedging.delay_s(self._recent)
             if delay_s is None:
                 return [], _LOOK_AGAIN_S
-            due: list[Run] = []
-            for fetch, run in self._out.items():
-                age_s = now_s - run.started_s
-                if age_s < delay_s:
-                    return due, max(_SHORTEST_LOOK_S, delay_s - age_s)
-                if fetch in self._runs or fetch.is_claimed:
-                    continue
-                if self._extra >= max(2, self._limit.value // _EXTRA_PART) or not self._hedging.spend():
-                    break
-                self._runs[fetch] = 2
-                self._extra += 1
-                due.append(Run(self, fetch, now_s, is_hedge=True))
+            slow = itertools.takewhile(lambda run: now_s - run.started_s >= delay_s, self._out.values())
+            due = [self._hedge(run.fetch, now_s) for run in slow if self._may_hedge(run.fetch)]
             self._counters.add(stats.HEDGES, len(due))
-            return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s / 2))
+            return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s / 4))
 
     def in_flight(self) -> list[Run]:
         """Returns the first runs of what is in flight, oldest first: for messages."""
@@ -157,6 +148,16 @@ class Dispatcher:
         """Starts nothing more; idempotent."""
         with self._lock:
             self._backlog.clear()
+
+    def _may_hedge(self, fetch: Fetch) -> bool:
+        """Whether a slow fetch may be sent again; if so, that is paid for."""
+        most = max(2, self._limit.value // _EXTRA_PART)
+        return fetch not in self._runs and not fetch.is_claimed and self._extra < most and self._hedging.spend()
+
+    def _hedge(self, fetch: Fetch, now_s: float) -> Run:
+        self._runs[fetch] = 2
+        self._extra += 1
+        return Run(self, fetch, now_s, is_hedge=True)
 
     def _release(self, now_s: float) -> list[Run]:
         if self._counters.throttled_s > self._seen_throttled_s:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 
 FETCHES_PER_HEDGE = 20
-"""Fetches that pay for one second attempt: 5 % more requests at most, which the store has to bear for the tail's sake."""
+"""Fetches that pay for one second attempt: at most 5 % more requests, a price that the store can bear."""
 LARGE_BYTES = 1 << 20
 """Above this mean size nothing is sent again: the time goes with the size, and a second body would take the link's
 bandwidth from the first. (AWS advises aggressive retries for objects below 512 KB.)"""
-P95_MULTIPLE = 2.0
+P95_MULTIPLE = 1.5
 """A fetch is slow when it has been out for this multiple of the recent 95th percentile."""
 
 _LEAST_KNOWN = 32  # fetches before which the percentile means nothing
