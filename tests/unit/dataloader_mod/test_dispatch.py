@@ -80,7 +80,7 @@ def with_known_latency(latency_s=0.1):
 def test_a_slow_fetch_is_sent_again_once_and_the_first_answer_wins():
     dispatcher, clock, board = with_known_latency()
     (slow,) = dispatcher.add([Fetch("slow")])
-    clock.now_s += 0.15
+    clock.now_s += 0.12
     assert dispatcher.due_hedges()[0] == []
     clock.now_s += 0.1
     (second,) = dispatcher.due_hedges()[0]
