@@ -77,6 +77,7 @@ class ConcurrencyLimit:
         self._doubling = self.adaptive
         self._before: tuple[int, float] | None = None  # limit and goodput before the change that is being measured
         self._baseline = 0.0
+        self._first_try = 0.0  # goodput of a doubling that did not pay at its first measurement
         self._settled = 0  # measurements since the last probe
         self._next_probe = _PROBE_UP
         self._throttled_s: float | None = None  # the last refusal; None: forgiven, or never
@@ -114,7 +115,7 @@ class ConcurrencyLimit:
         needed = _THROTTLE_SHARE * self._goodput(now_s) * median_s
         self._set(max(1, min(self.value - 1, max(round(needed), self.value // 2))))
         self._throttled_s = self._stepped_s = now_s
-        self._doubling, self._before = False, None
+        self._doubling, self._before, self._first_try = False, None, 0.0
 
     def _goodput(self, now_s: float) -> float:
         """Fetches per second in about the last second."""
@@ -155,17 +156,22 @@ class ConcurrencyLimit:
             self._settle(goodput)
 
     def _go_on_doubling(self, goodput: float) -> None:
-        before, self._before = self._before, (self.value, goodput)
-        self._baseline = goodput
-        if (before is None or goodput >= _WORTH_DOUBLING * before[1]) and self.value < self.maximum:
+        before = self._before
+        self._baseline = goodput = max(goodput, self._first_try)
+        rises = before is None or goodput >= _WORTH_DOUBLING * before[1]
+        if rises and self.value < self.maximum:
+            self._before, self._first_try = (self.value, goodput), 0.0
             self._set(2 * self.value)
-            return
-        self._doubling, self._before, self._settled = False, None, 0
-        if before is not None and goodput < _WORTH_KEEPING * before[1]:
-            self._baseline = max(before[1], goodput)
-            self._set(before[0])
-        else:
+        elif not rises and not self._first_try:
+            self._first_try = goodput  # a busy moment of the machine looks the same: measure once more
             self._measurement = _Measurement()
+        else:
+            self._doubling, self._before, self._settled, self._first_try = False, None, 0, 0.0
+            if before is not None and goodput < _WORTH_KEEPING * before[1]:
+                self._baseline = max(before[1], goodput)
+                self._set(before[0])
+            else:
+                self._measurement = _Measurement()
 
     def _settle(self, goodput: float) -> None:
         """One measurement of the limit that was settled on, or of a probe."""
