@@ -38,11 +38,6 @@ class PackWriter:
         self._first_outside = -1
         file.write(bytes(HEADER_BYTES))
 
-    @property
-    def sized(self) -> bool:
-        """Whether the size of at least one key was given."""
-        return self._sized
-
     def add(self, batch: KeyBatch) -> None:
         """Appends keys: any strings, also those that no index file may hold."""
         keys = batch.keys
