@@ -48,7 +48,7 @@ class PackWriter:
         ends = np.fromiter(lengths, dtype=np.uint64, count=len(keys)).cumsum(dtype=np.uint64)
         self._ends.append(ends + np.uint64(self._text_bytes))
         self._add_sizes(batch.sizes, len(keys))
-        if self._first_outside < 0:
+        if self._first_outside < 0 and (".." in text or "\0/" in "\0" + "\0".join(keys)):
             self._first_outside = next((self._key_count + at for at, key in enumerate(keys) if is_outside(key)), -1)
         self._key_count += len(keys)
         self._text_bytes += len(encoded)
