@@ -48,14 +48,20 @@ def s3_options(file: CredentialsFile | None, *, bucket_name: str | None = None, 
     """
     options: dict[str, Any] = {}
     if file is not None:
-        options |= {"endpoint_url": file.endpoint_url, "region_name": file.region_name}
-    options |= {name: value for name, value in given.items() if value is not None}
+        named = ("endpoint_url", "region_name", "addressing_style", "ca_bundle")
+        options |= {name: value for name in named if (value := getattr(file, name)) is not None}
+    options |= {name: _text(name, value) for name, value in given.items() if value is not None}
     if bucket_name is None and file is not None:
         bucket_name = file.bucket_name
     if bucket_name is None:
         where = f'"bucket_name" of the credentials file {file.path}' if file else "a credentials file"
         raise OptionError(f"bucket_name: expected the name of a bucket, here or in {where}")
     return S3Options(bucket_name, fallback_credentials=file.credentials if file else None, **options)
+
+
+def _text(name: str, value: Any) -> Any:
+    """Returns a path as the string that `S3Options` hold, and everything else as it is."""
+    return os.fspath(value) if name == "ca_bundle" else value
 
 
 def read_with_boto3(options: S3Options, bucket_name: str, key: str) -> bytes:

@@ -69,7 +69,9 @@ class ObstoreStore:
 
     def put(self, key: str, body: bytes) -> None:
         if self._options.unsigned:  # obstore would look for credentials all the same, as far as the instance's role
-            raise AccessDenied(f"{self.describe(key)}: objects are not written by unsigned requests; leave unsigned out")
+            raise AccessDenied(
+                f"{self.describe(key)}: objects are not written by unsigned requests; leave unsigned out"
+            )
         self._usable(key).put(key, body)
 
     def describe(self, key: str) -> str:

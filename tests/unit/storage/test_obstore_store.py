@@ -10,7 +10,6 @@ from provider_environment import isolate_providers
 from store_contract import StoreContract
 
 from benchmarking.endpoint import S3Endpoint
-from concurrent_dataloader._base.errors import AccessDenied, StorageError, UnreadableKeyError
 from concurrent_dataloader.storage import ObjectInfo, ObjectOptions, ObstoreStore
 
 
