@@ -93,7 +93,9 @@ PATHS = st.lists(st.lists(NAMES, min_size=2, max_size=4), min_size=1, max_size=1
 
 @given(PATHS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_tree_has_the_order_of_image_folder(tmp_path_factory: pytest.TempPathFactory, paths: list[list[str]]) -> None:
+def test_any_tree_has_the_order_of_image_folder(
+    tmp_path_factory: pytest.TempPathFactory, paths: list[list[str]]
+) -> None:
     root = tmp_path_factory.mktemp("tree")
     for parts in paths:
         name = "/".join(part.replace("/", "_") for part in parts)
