@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,8 +10,6 @@ from concurrent_dataloader.dataset.folder_classes import FolderClasses
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.dataset.listing import list_keys
 from concurrent_dataloader.dataset.listing_process import list_apart
-from concurrent_dataloader.dataset.packed_keys import ENCODING_ERRORS
-from concurrent_dataloader.dataset.shared_keys import share_keys
 from concurrent_dataloader.storage import ObjectInfo, ObjectStore, ObstoreStore
 
 Suffix = str | Sequence[str] | None
@@ -33,7 +30,7 @@ def list_all(store: ObjectStore, prefix: str, suffix: Suffix, limit: int | None 
     keys = KeyIndex.from_keys(itertools.islice(_matching(_entries(store, prefix)[1], suffix), limit))
     if not keys:
         raise MissingFileError(f"no {_shown(suffix)} in {store.describe(prefix)}")
-    return share_keys(keys, store.describe(prefix), _digest(keys))
+    return keys
 
 
 def list_class_folders(store: ObjectStore, prefix: str, suffix: Suffix) -> tuple[KeyIndex, FolderClasses]:
@@ -59,10 +56,9 @@ def list_class_folders(store: ObjectStore, prefix: str, suffix: Suffix) -> tuple
             f"{store.describe(prefix)}: no {_shown(suffix)} in class folders {', '.join(map(repr, empty[:20]))}"
             f"{f' and {len(empty) - 20} more' if len(empty) > 20 else ''}; fill or remove them"
         )
-    keys = itertools.chain.from_iterable(found[name] for name in names)
-    digest = hashlib.sha256(b"".join(_digest(found[name]) for name in names)).digest()
+    keys = KeyIndex.from_keys(itertools.chain.from_iterable(found[name] for name in names))
     classes = FolderClasses(prefix, {name: target for target, name in enumerate(names)})
-    return share_keys(keys, store.describe(prefix), digest), classes
+    return keys, classes
 
 
 def check_suffix(suffix: Suffix) -> None:
@@ -107,13 +103,6 @@ def _by_class(keys: Iterable[str], prefix: str) -> dict[str, KeyIndex]:
 def _as_walked(key: str) -> tuple[str, str]:
     folder, _, name = key.rpartition("/")
     return folder, name
-
-
-def _digest(keys: Iterable[str]) -> bytes:
-    digest = hashlib.sha256()
-    for key in keys:
-        digest.update(key.encode("utf-8", ENCODING_ERRORS) + b"\n")
-    return digest.digest()
 
 
 def _shown(suffix: Suffix) -> str:
