@@ -216,7 +216,7 @@ def test_the_errors_of_the_listing_process_are_those_of_the_store(bucket: S3Endp
     with pytest.raises(FileNotFoundError, match="gs://other"):
         ObjectDataset.from_uri("gs://other/data", endpoint_url=bucket.url)
     azure.blobs["data/a//b.jpg"] = b""
-    with pytest.raises(StorageError, match="data/a//b.jpg"):
+    with pytest.raises(StorageError, match="data/a//"):
         ObjectDataset.from_uri("az://container/data", endpoint_url=azure.url, account_name="account")
 
 
