@@ -7,11 +7,10 @@ import math
 import resource
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-KIB_PER_MIB = 1024
+from benchmarking.bench.memory import LargestWorker, peak_rss_mib
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
     """
     loader = build()
     cpu_before_s = _cpu_s()
-    arrivals = consume(loader, wave=wave, max_s=max_s)
+    largest_worker = LargestWorker()
+    arrivals = consume(loader, wave=wave, max_s=max_s, on_batch=largest_worker.look)
     del loader
     gc.collect()  # what is left of the loader in circles holds its workers
     times_s = arrivals.times_s
@@ -76,13 +76,28 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
         wait_p99_s=percentile(arrivals.waits_s[wave:] or arrivals.waits_s, 0.99),
         cpu_s=_cpu_s() - cpu_before_s,
         process_cpu_s=_cpu_s(),
-        main_rss_mib=_peak_rss_mib(),
-        worker_rss_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / KIB_PER_MIB,
+        main_rss_mib=peak_rss_mib(),
+        worker_rss_mib=largest_worker.peak_mib,
     )
 
 
-def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[], float] = perf_counter) -> Arrivals:
-    """Takes batches until there are no more, or until time is up and a wave is whole."""
+def consume(
+    loader: Iterable[Any],
+    *,
+    wave: int,
+    max_s: float,
+    on_batch: Callable[[float], object],
+    clock: Callable[[], float] = perf_counter,
+) -> Arrivals:
+    """Takes batches until there are no more, or until time is up and a wave is whole.
+
+    Args:
+        loader: The loader.
+        wave: Batches that are under way at once.
+        max_s: Seconds after the first wave.
+        on_batch: Called after each batch with the seconds since the start; what it takes is no waiting.
+        clock: Returns seconds.
+    """
     times_s: list[float] = []
     waits_s: list[float] = []
     started = clock()
@@ -92,6 +107,7 @@ def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[
         now = clock() - started
         times_s.append(now)
         waits_s.append(now - asked)
+        on_batch(now)
         whole_waves, rest = divmod(len(times_s), wave)
         if rest == 0 and whole_waves > 1 and now - times_s[wave - 1] > max_s:
             return Arrivals(times_s, waits_s, stopped_early=next(batches, None) is not None)
@@ -124,11 +140,3 @@ def _cpu_s() -> float:
     """CPU seconds of this process and of its children that were waited for."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _peak_rss_mib() -> float:
-    """Peak resident memory of this program; ``ru_maxrss`` would also count that of the parent before its exec."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / KIB_PER_MIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
