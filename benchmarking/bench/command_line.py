@@ -83,6 +83,7 @@ def _fill_in(options: argparse.Namespace) -> None:
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    options.loaders = [name for name in loaders if name in options.loaders]  # in the order of reports, each once
 
 
 def workloads_of(options: argparse.Namespace, folder: Path, endpoint_url: str) -> Iterator[Workload]:

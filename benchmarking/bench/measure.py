@@ -20,7 +20,7 @@ class Measurement:
     Attributes:
         samples: Samples that arrived.
         stopped_early: Whether time was up before all had arrived.
-        samples_per_s: From the end of the first wave of batches to the last batch: start-up excluded.
+        samples_per_s: After the first wave of batches and before the last, see `steady_rate`: start-up excluded.
         overall_samples_per_s: All samples over all seconds, start-up included.
         first_batch_s: Seconds from ``iter(loader)`` to the first batch.
         wait_p99_s: 99th percentile of the seconds that the consumer waited for a batch, after the first wave.
@@ -116,18 +116,20 @@ def consume(
 
 
 def steady_rate(times_s: Sequence[float], wave: int) -> float:
-    """Returns batches per second after the first wave.
+    """Returns batches per second after the first wave, and before the last where there are three or more.
 
     Batches that are under way at once arrive at about the same time. From the *end* of one wave to the end of another
-    there are as many seconds as the waves between them took; from the first batch of a wave there are fewer.
+    there are as many seconds as the waves between them took; from the first batch of a wave there are fewer. At both
+    ends a next wave is under way. After the last wave there is none: its batches had a start that would not be counted.
 
     Args:
         times_s: When batches arrived; only whole waves count.
         wave: Batches of a wave.
     """
-    last = len(times_s) // wave * wave - 1
-    if last < 2 * wave - 1:
+    waves = len(times_s) // wave
+    if waves < 2:
         raise ValueError(f"{len(times_s)} batches hold no two waves of {wave}")
+    last = (waves - 1 if waves > 2 else waves) * wave - 1
     return (last - wave + 1) / (times_s[last] - times_s[wave - 1])
 
 

@@ -52,7 +52,10 @@ class Run:
 
 
 def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> int:
-    """Returns how many samples make a run of about so many seconds: whole waves, and two of them at least."""
+    """Returns how many samples make a run of about so many seconds: whole waves, the first and the last beside them.
+
+    Two waves do for a loader that reads one body of a batch after another: no batch is begun before its wave.
+    """
     kind, size = KINDS[workload.kind], workload.batch_size
     rate = kind.s3_samples_per_s if adapter.reads == "s3" else kind.disk_samples_per_s
     if adapter.reads == "s3" and workload.mean_latency_s:
@@ -60,7 +63,8 @@ def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> 
     if adapter.reads == "s3" and workload.max_requests_per_s:
         rate = min(rate, workload.max_requests_per_s)
     wave = adapter.wave(size)
-    return max(2, 1 + round(rate * seconds / (wave * size))) * wave * size
+    least = 1 if adapter.in_flight(size) > wave else 0
+    return (2 + max(least, round(rate * seconds / (wave * size)))) * wave * size
 
 
 def take_turns(

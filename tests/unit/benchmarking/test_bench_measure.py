@@ -34,6 +34,8 @@ class Clock:
         pytest.param([5.0, 6.0, 7.0], 1, 1.0, id="start-up is left out"),
         pytest.param([1.0, 1.0, 2.0, 2.0, 3.0, 3.0], 2, 2.0, id="from the end of a wave to the end of another"),
         pytest.param([1.0, 1.0, 2.0, 2.0, 2.1], 2, 2.0, id="a wave that is not whole does not count"),
+        pytest.param([1.0, 1.0, 2.0, 2.0, 2.1, 2.1], 2, 2.0, id="the last wave, which began earlier, does not count"),
+        pytest.param([1.0, 1.0, 1.5, 1.5], 2, 4.0, id="of two waves the last counts, since there is no other"),
     ],
 )
 def test_the_steady_rate_is_taken_between_the_ends_of_waves(
