@@ -18,7 +18,7 @@ from concurrent_dataloader.dataset.dataset_files import (
 )
 from concurrent_dataloader.dataset.decode import Decoder
 from concurrent_dataloader.dataset.index_file import write_index
-from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
+from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
 from concurrent_dataloader.dataset.listing import LISTING_THREADS, chosen, list_keys, with_progress
 from concurrent_dataloader.storage import S3Store
 from concurrent_dataloader.storage.options import ClientName
@@ -43,6 +43,7 @@ class S3Dataset(IndexedDataset):
         transform: Called with the decoded image.
         target_transform: Called with the 0-based target.
         decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        decode_in: ``"process"`` (default) or ``"fetch"``, in the loader's pool (see `IndexedDataset`).
         client: ``"obstore"``, ``"boto3"`` or ``"aiobotocore"``.
         class_id_base: The class id that becomes target 0; None reads it off the classes file.
         use_cache: Keep the objects on local disk, shared by all processes of this user.
@@ -71,6 +72,7 @@ class S3Dataset(IndexedDataset):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         decoder: str | Decoder = "pil",
+        decode_in: DecodeIn = "process",
         client: ClientName = "obstore",
         class_id_base: int | None = None,
         use_cache: bool = False,
@@ -97,6 +99,7 @@ class S3Dataset(IndexedDataset):
             transform=transform,
             target_transform=target_transform,
             decoder=decoder,
+            decode_in=decode_in,
         )
 
     @classmethod
