@@ -165,13 +165,15 @@ def machine_busy_s() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
 
 
-def run_child(order: dict[str, Any], timeout_s: float) -> tuple[Measurement | None, str]:
-    """Runs an order in a fresh process; returns the measurement, or why there is none.
+def run_child(
+    order: dict[str, Any], timeout_s: float, module: str = "benchmarking.bench.child"
+) -> tuple[Measurement | None, str]:
+    """Runs an order in a fresh process of a module; returns the measurement, or why there is none.
 
     Shutdown: a process that takes longer than ``timeout_s`` seconds is killed with all its workers.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarking.bench.child"],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

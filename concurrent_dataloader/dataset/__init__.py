@@ -5,7 +5,9 @@ from concurrent_dataloader.dataset.credentials_file import CredentialsFile, load
 from concurrent_dataloader.dataset.index_file import load_index, write_index
 from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset
 from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.dataset.normalize import NormalizeBatch
 from concurrent_dataloader.dataset.object_dataset import ObjectDataset
+from concurrent_dataloader.dataset.pil_decoder import PilDecoder
 from concurrent_dataloader.dataset.s3_dataset import S3_Dataset, S3Dataset
 from concurrent_dataloader.dataset.scratch_dataset import ScratchDataset
 
@@ -16,6 +18,8 @@ __all__ = [
     "ObjectDataset",
     "IndexedDataset",
     "KeyIndex",
+    "PilDecoder",
+    "NormalizeBatch",
     "load_index",
     "write_index",
     "Classes",

@@ -21,7 +21,7 @@ from concurrent_dataloader.dataset.decode import Decoder
 from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
 from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
 from concurrent_dataloader.dataset.index_file import write_index
-from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
+from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
 from concurrent_dataloader.dataset.listing import LISTING_THREADS, chosen, list_keys, with_progress
 from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.dataset.store_uri import s3_store
@@ -48,6 +48,7 @@ class S3Dataset(IndexedDataset):
         transform: Called with the decoded image.
         target_transform: Called with the 0-based target.
         decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        decode_in: ``"process"`` (default) or ``"fetch"``, in the loader's pool (see `IndexedDataset`).
         client: ``"obstore"``, ``"boto3"`` or ``"aiobotocore"``.
         class_id_base: The class id that becomes target 0; None reads it off the classes file.
         use_cache: Keep the objects on local disk, shared by all processes of this user.
@@ -79,6 +80,7 @@ class S3Dataset(IndexedDataset):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         decoder: str | Decoder = "pil",
+        decode_in: DecodeIn = "process",
         client: ClientName = "obstore",
         class_id_base: int | None = None,
         use_cache: bool = False,
@@ -115,6 +117,7 @@ class S3Dataset(IndexedDataset):
             transform=transform,
             target_transform=target_transform,
             decoder=decoder,
+            decode_in=decode_in,
         )
 
     @classmethod
@@ -147,7 +150,7 @@ class S3Dataset(IndexedDataset):
             unsigned: As for the dataset.
             addressing_style: As for the dataset.
             ca_bundle: As for the dataset.
-            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``use_cache``, ``cache_dir`` and
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``, ``cache_dir`` and
                 ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
 
         Returns:

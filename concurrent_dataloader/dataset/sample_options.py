@@ -7,7 +7,13 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from concurrent_dataloader.dataset.classes import Classes
 from concurrent_dataloader.dataset.dataset_files import DEFAULT_CACHE_BYTES, PathLike, with_cache
 from concurrent_dataloader.dataset.decode import Decoder, resolve_decoder
-from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform, check_limit
+from concurrent_dataloader.dataset.indexed_dataset import (
+    DecodeIn,
+    IndexedDataset,
+    Transform,
+    check_decode_in,
+    check_limit,
+)
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.storage.protocol import ObjectStore
 
@@ -22,6 +28,7 @@ class SampleOptions(TypedDict, total=False):
         transform: Called with the decoded image.
         target_transform: Called with the 0-based target.
         decoder: ``"pil"`` (default), ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        decode_in: ``"process"`` (default) or ``"fetch"``: where images are decoded (see `IndexedDataset`).
         use_cache: Keep the objects on local disk, shared by all processes of this user; default False.
         cache_dir: Where; None is ``objects`` in ``~/.cache/concurrent_dataloader`` (or below ``$XDG_CACHE_HOME``).
         cache_max_bytes: How many bytes of them at most; default 50 GB.
@@ -31,6 +38,7 @@ class SampleOptions(TypedDict, total=False):
     transform: Transform | None
     target_transform: Transform | None
     decoder: str | Decoder
+    decode_in: DecodeIn
     use_cache: bool
     cache_dir: PathLike | None
     cache_max_bytes: int
@@ -60,6 +68,7 @@ class Plan:
         self.limit = options.get("limit")
         check_limit(self.limit)
         resolve_decoder(options.get("decoder", "pil"))
+        check_decode_in(options.get("decode_in", "process"))
         cache = (options.pop("use_cache", False), options.pop("cache_dir", None))
         self._cached = with_cache(store, *cache, options.pop("cache_max_bytes", DEFAULT_CACHE_BYTES))
         self._options: dict[str, Any] = dict(options)

@@ -22,7 +22,7 @@ from concurrent_dataloader.dataset.decode import Decoder
 from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
 from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
 from concurrent_dataloader.dataset.index_file import write_index
-from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
+from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
 from concurrent_dataloader.dataset.listing import chosen, with_progress
 from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.storage import LocalStore
@@ -41,6 +41,7 @@ class ScratchDataset(IndexedDataset):
         transform: Called with the decoded image.
         target_transform: Called with the 0-based target.
         decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        decode_in: ``"process"`` (default) or ``"fetch"``, in the loader's pool (see `IndexedDataset`).
         class_id_base: The class id that becomes target 0; None reads it off the classes file.
         use_cache: Keep copies in a cache folder, for when ``local_path`` is a slow network file system.
         cache_dir: Where; None is ``objects`` in ``~/.cache/concurrent_dataloader`` (or below ``$XDG_CACHE_HOME``).
@@ -66,6 +67,7 @@ class ScratchDataset(IndexedDataset):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         decoder: str | Decoder = "pil",
+        decode_in: DecodeIn = "process",
         class_id_base: int | None = None,
         use_cache: bool = False,
         cache_dir: PathLike | None = None,
@@ -94,6 +96,7 @@ class ScratchDataset(IndexedDataset):
             transform=transform,
             target_transform=target_transform,
             decoder=decoder,
+            decode_in=decode_in,
         )
 
     @classmethod
@@ -112,7 +115,7 @@ class ScratchDataset(IndexedDataset):
         Args:
             path: The folder.
             suffix: Take only files that end in it, or in one of several, whatever the case; None takes all.
-            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``use_cache``, ``cache_dir`` and
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``, ``cache_dir`` and
                 ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
 
         Returns:
