@@ -150,8 +150,8 @@ class S3Dataset(IndexedDataset):
             unsigned: As for the dataset.
             addressing_style: As for the dataset.
             ca_bundle: As for the dataset.
-            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``, ``cache_dir`` and
-                ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``,
+                ``cache_dir`` and ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
 
         Returns:
             A dataset with ``classes``, ``class_to_idx`` and ``targets``.

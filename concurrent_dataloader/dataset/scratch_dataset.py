@@ -115,8 +115,8 @@ class ScratchDataset(IndexedDataset):
         Args:
             path: The folder.
             suffix: Take only files that end in it, or in one of several, whatever the case; None takes all.
-            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``, ``cache_dir`` and
-                ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``,
+                ``cache_dir`` and ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
 
         Returns:
             A dataset with ``classes``, ``class_to_idx`` and ``targets``.
