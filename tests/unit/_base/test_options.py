@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, OptionError
-from concurrent_dataloader._base.options import AUTO_FETCH_WORKERS, FetchOptions
+from concurrent_dataloader._base.options import MAX_AUTO_FETCH_WORKERS, FetchOptions
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from concurrent_dataloader._base.options import AUTO_FETCH_WORKERS, FetchOptions
         {"fetch_impl": None},
         {"on_error": None},
         {"on_error": print, "fetch_impl": "vanilla"},
+        {"max_error_rate": 1.5},
+        {"max_error_rate": True},
+        {"hedging": 1},
+        {"stall_timeout": 0},
+        {"stall_timeout": float("inf")},
     ],
     ids=str,
 )
@@ -33,9 +38,9 @@ def test_a_wrong_option_is_an_error_that_names_it(wrong):
 @pytest.mark.parametrize(
     ("given", "two_phase", "workers"),
     [
-        (None, True, AUTO_FETCH_WORKERS),
+        (None, True, MAX_AUTO_FETCH_WORKERS),
         (None, False, 1),
-        ("auto", False, AUTO_FETCH_WORKERS),
+        ("auto", False, MAX_AUTO_FETCH_WORKERS),
         (5, True, 5),
         (5, False, 5),
     ],

@@ -1,3 +1,5 @@
+"""What a pool does with the state of the thread that makes it."""
+
 from __future__ import annotations
 
 import contextvars
@@ -7,9 +9,7 @@ import pytest
 import torch
 from engine_parts import new_pool, take
 
-from concurrent_dataloader.dataloader_mod.caller_state import in_callers_state
 from concurrent_dataloader.dataloader_mod.pending import Fetch
-from concurrent_dataloader.dataloader_mod.plan import FetchPlan
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -24,8 +24,7 @@ async def state_on_a_loop(index):
 
 
 def state_in_pool(is_async):
-    plan = in_callers_state(FetchPlan(state_on_a_loop if is_async else state, is_async=is_async))
-    pool = new_pool(plan.fetch, 2, is_async=is_async)
+    pool = new_pool(state_on_a_loop if is_async else state, 2, is_async=is_async)
     fetches = [Fetch(index) for index in range(6)]
     pool.submit(fetches)
     found = {take(fetch) for fetch in fetches}
