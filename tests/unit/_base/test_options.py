@@ -24,6 +24,7 @@ from concurrent_dataloader._base.options import MAX_AUTO_FETCH_WORKERS, FetchOpt
         {"max_error_rate": True},
         {"hedging": 1},
         {"stall_timeout": 0},
+        {"stall_timeout": float("inf")},
         {"stall_timeout": float("nan")},
     ],
     ids=str,

@@ -11,20 +11,24 @@ from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEng
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan
-from concurrent_dataloader.dataloader_mod.stats import Counters
+from concurrent_dataloader.dataloader_mod.stats import StatsBoard
 
 WAIT_S = 30
 """How long a test waits for an event before it fails; no test waits this long when all is well."""
 
 
 def new_pool(fetch, size, *, is_async=False, aclose=None):
-    dispatcher = Dispatcher(ConcurrencyLimit(size), HedgePolicy(enabled=False), Counters.private())
+    dispatcher = Dispatcher(ConcurrencyLimit(size), HedgePolicy(enabled=False), new_counters())
     return make_pool(FetchPlan(fetch, is_async=is_async, aclose=aclose), dispatcher, size)
+
+
+def new_counters():
+    return StatsBoard(1, [0.0] * StatsBoard.size(1)).worker(0)
 
 
 def new_engine(dataset, *, workers=4, batch_pool=2, auto_collation=True, on_random_draws=lambda: None, **options):
     settings = EngineSettings(FetchOptions(workers, **options), batch_pool, auto_collation)
-    return FetchEngine(dataset, settings, counters=Counters.private(), on_random_draws=on_random_draws)
+    return FetchEngine(dataset, settings, counters=new_counters(), on_random_draws=on_random_draws)
 
 
 def take(fetch):

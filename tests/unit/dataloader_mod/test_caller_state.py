@@ -1,3 +1,5 @@
+"""What a pool does with the state of the thread that makes it."""
+
 from __future__ import annotations
 
 import contextvars
