@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from concurrent_dataloader.storage.cache_entry import HEADER_BYTES, read_entry, write_incoming
-from concurrent_dataloader.storage.cache_evict import Entry, choose_victims, share_to_free
+from concurrent_dataloader.storage.cache_evict import Entry, choose_victims, share_to_free, without_future
 from concurrent_dataloader.storage.cache_folder import INCOMING_NAME, SHARDS, prepare_folder, shard_of, unlink_entry
 from concurrent_dataloader.storage.cache_ledger import Ledger, locked_ledger
 
@@ -60,19 +60,41 @@ class DiskCache:
             self._complain(error)
             return None
 
-    def write(self, name: str, body: bytes) -> None:
-        """Keeps the bytes under the name, if there is room and the disk takes them."""
+    def size_bytes(self, name: str) -> int | None:
+        """Returns the length of an entry in bytes, header included, and marks it as used; None if there is none."""
+        path = f"{self._folder}/{name}"
+        try:
+            size_bytes = os.lstat(path).st_size
+            now_ns = time.time_ns()
+            os.utime(path, ns=(now_ns, now_ns), follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._complain(error)
+            return None
+        return size_bytes
+
+    def write(self, name: str, body: bytes, patience_s: float | None = None) -> bool:
+        """Keeps the bytes under the name, if there is room and the disk takes them; says whether it did.
+
+        Args:
+            name: The entry's name.
+            body: Its bytes.
+            patience_s: Longest wait for other writers, in seconds; None: so short that a loader hardly notices.
+        """
         size_bytes = HEADER_BYTES + len(body)
         if size_bytes > self.max_bytes or time.monotonic() < self._writes_again_at:
-            return
+            return False
         try:
-            with locked_ledger(self._folder, _PATIENCE_S) as ledger:
+            with locked_ledger(self._folder, _PATIENCE_S if patience_s is None else patience_s) as ledger:
                 if ledger is None:
                     self._writes_again_at = time.monotonic() + _PATIENCE_S  # do not wait for it at every object
                 elif self._make_room(ledger, size_bytes):
                     self._publish(ledger, name, body)
+                    return True
         except OSError as error:
             self._stop_writing(error)
+        return False
 
     def remove(self, name: str) -> None:
         """Forgets the bytes under a name.
@@ -107,6 +129,7 @@ class DiskCache:
                 ledger.cursor = (ledger.cursor + 1) % SHARDS
                 unseen -= 1
             if ledger.total_bytes > room_bytes:  # not so if the noted bytes were those of a killed process
+                sample = without_future(sample, time.time_ns())
                 for victim in choose_victims(sample, share.of(sum(entry.size_bytes for entry in sample))):
                     ledger.add(shard_of(victim.name), -unlink_entry(self._folder, victim.name))
             ledger.save()
@@ -127,6 +150,9 @@ class DiskCache:
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(incoming)  # gives its bytes back to a full disk
+            with contextlib.suppress(OSError):
+                ledger.rescan(shard_of(name))  # or a disk that keeps refusing would fill the cache with noted bytes
+                ledger.save()
             raise
         if replaced_bytes:
             ledger.add(shard_of(name), -replaced_bytes)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from counting_store import HEADER, CountingStore, DerivedStore, body_of, cached, entry_files, entry_of
+from counting_store import HEADER, CountingStore, DerivedStore, body_of, cached, entry_files, entry_of, raise_error
 
 from concurrent_dataloader._base.errors import MissingFileError
 from concurrent_dataloader.storage import cache_disk, cache_ledger
@@ -25,6 +27,32 @@ class TestBound:
             store.get(key)
         present = [key for key in "abcd" if entry_of(folder, key).exists()]
         assert present == ["a", "c", "d"]
+
+    def test_entries_marked_before_the_clock_was_set_back_do_not_stay_for_good(self, folder: Path) -> None:
+        store = cached(DerivedStore(), folder, 100_000)
+        for i in range(100):
+            store.get(f"old{i}")
+        next_year_ns = time.time_ns() + 365 * 24 * 3600 * 10**9
+        for path in entry_files(folder):
+            os.utime(path, ns=(next_year_ns, next_year_ns))
+        for i in range(100):
+            store.get(f"new{i}")
+        assert not any(entry_of(folder, f"old{i}").exists() for i in range(100))
+        assert entry_of(folder, "new99").exists()
+
+    def test_a_disk_that_refuses_the_renaming_does_not_fill_the_cache_with_noted_bytes(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cache_disk, "_RETRY_S", 0.0)
+        store = cached(CountingStore({"a": bytes(1000), "b": bytes(1000)}), folder)
+        store.get("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(cache_disk.os, "replace", raise_error(errno.EIO))
+            for _ in range(5):
+                store.get("b")
+        with cache_ledger.locked_ledger(str(folder), 0.0) as ledger:
+            assert ledger is not None
+            assert ledger.total_bytes == cache_stats(folder).size_bytes == 1000 + HEADER
 
     def test_the_sum_stays_below_the_bound_after_every_object(self, folder: Path) -> None:
         rng = random.Random(2)
