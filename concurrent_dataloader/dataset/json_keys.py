@@ -1,4 +1,4 @@
-"""Reads a JSON list of keys, or one key per line, batch after batch, holding no more than a batch."""
+"""Reads the keys of an index file (a JSON list, or JSON lines), holding no more than a batch of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from concurrent_dataloader._base.errors import IndexFileError
+from concurrent_dataloader.dataset.json_lines import read_lines
+from concurrent_dataloader.dataset.key_batch import LONGEST_KEY_BYTES, KeyBatch
 
 _READ_BYTES = 1 << 20  # one batch: some 20,000 keys of ImageNet's length
-_LONGEST_ENTRY_BYTES = 1 << 16  # S3's keys have at most 1024 bytes, Linux's paths 4096; escaped, six times as much
+_LONGEST_ENTRY_BYTES = 6 * LONGEST_KEY_BYTES  # every byte of it escaped: \u0020
 
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -21,11 +23,12 @@ _LEADING_STRING = re.compile(_SPACE + _STRING + _SPACE, re.DOTALL)
 _OTHER_VALUE = re.compile(
     _SPACE + rb"(?:(?P<object>\{)|(?P<list>\[)|(?P<number>-?\d)|(?P<boolean>true|false)|(?P<null>null))"
 )
+_OBJECT_LINE = re.compile(rb'\{[^\n]*"key"[ \t]*:')  # any other object is a file of another kind: the classes, say
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Windows' editors put it in front of UTF-8
-_WANTED = "expected a JSON list of keys (strings), or lines with one key in double quotes each"
+_WANTED = "expected a JSON list of keys (strings), or JSON lines with one key each"
 
 
-def read_keys(file: BinaryIO, path: Path) -> Iterator[list[str]]:
+def read_keys(file: BinaryIO, path: Path) -> Iterator[KeyBatch]:
     """Yields the keys of an index file in batches.
 
     Args:
@@ -41,8 +44,8 @@ def read_keys(file: BinaryIO, path: Path) -> Iterator[list[str]]:
     first = text[start : start + 1]
     if first == b"[":
         yield from _ListReader(file, path, start + 1).batches(text[start + 1 :])
-    elif first == b'"':
-        yield from _line_batches(file, path, text[marked:])
+    elif first == b'"' or (first == b"{" and _OBJECT_LINE.match(text, start)):
+        yield from read_lines(file, path, text[marked:])
     else:
         other = _OTHER_VALUE.match(text, start)
         problem = f"holds JSON of type {other.lastgroup}" if other else f"is not JSON at byte {start}"
@@ -57,7 +60,7 @@ class _ListReader:
         self._position = position  # byte of the file at which the text at hand begins
         self._entries = 0
 
-    def batches(self, text: bytes) -> Iterator[list[str]]:
+    def batches(self, text: bytes) -> Iterator[KeyBatch]:
         while True:
             whole = _ENTRIES.match(text)
             if whole and whole.end():
@@ -74,7 +77,7 @@ class _ListReader:
             self._refuse(text)
         yield self._parse(text[: text.rindex(b"]")])
 
-    def _parse(self, entries: bytes) -> list[str]:
+    def _parse(self, entries: bytes) -> KeyBatch:
         try:
             keys: list[str] = json.loads("[" + entries.decode() + "]")
         except UnicodeDecodeError as error:
@@ -82,7 +85,7 @@ class _ListReader:
         except json.JSONDecodeError as error:
             self._not_json(len(error.doc[: error.pos].encode()) - 1, error.msg)
         self._entries += len(keys)
-        return keys
+        return KeyBatch(keys)
 
     def _refuse(self, text: bytes) -> NoReturn:
         """Says what is wrong with a text that should begin with an entry."""
@@ -93,34 +96,18 @@ class _ListReader:
             entry = f"entry {self._entries} (counted from 0)"
             raise IndexFileError(f"{self._path}: {entry} is of type {other.lastgroup}; {_WANTED}")
         if string := _LEADING_STRING.match(text):
+            if string.end() > _LONGEST_ENTRY_BYTES:
+                self._not_json(at, f"a string of more than {_LONGEST_ENTRY_BYTES} bytes")
             if text[string.end() : string.end() + 1] == b"]":
                 behind = string.end() + 1
                 self._not_json(behind + _blanks(text[behind:]), "text after the list")
             self._not_json(string.end(), "no ',' or ']' after an entry")
+        if text[at : at + 1] == b'"':
+            self._not_json(at, "a string that does not end")
         self._not_json(at, "this is no entry" if text[at:] else "the list is not closed")
 
     def _not_json(self, at: int, reason: str) -> NoReturn:
         raise IndexFileError(f"{self._path} is not JSON at byte {self._position + at}: {reason}; {_WANTED}") from None
-
-
-def _line_batches(file: BinaryIO, path: Path, text: bytes) -> Iterator[list[str]]:
-    """JSON lines; blank ones are passed over."""
-    seen = 0
-    lines = (text + file.readline()).splitlines()
-    while lines:
-        yield [_key_of_line(line, seen + at, path) for at, line in enumerate(lines, start=1) if line.strip()]
-        seen += len(lines)
-        lines = file.readlines(_READ_BYTES)
-
-
-def _key_of_line(line: bytes, number: int, path: Path) -> str:
-    try:
-        key = json.loads(line.decode())
-    except ValueError:
-        key = None
-    if not isinstance(key, str):
-        raise IndexFileError(f"{path}: line {number} is not one key in double quotes; {_WANTED}")
-    return key
 
 
 def _blanks(text: bytes) -> int:

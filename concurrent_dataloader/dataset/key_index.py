@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import SupportsIndex, overload
 
-from concurrent_dataloader.dataset.packed_keys import ENCODING_ERRORS, PackedKeys, PackWriter, is_outside
+import numpy as np
 
-_BATCH = 1 << 16  # keys encoded in one go when packing: large enough to be fast, a few MB at most
+from concurrent_dataloader.dataset.key_batch import KeyBatch
+from concurrent_dataloader.dataset.memory_pack import pack_in_memory
+from concurrent_dataloader.dataset.pack_format import ENCODING_ERRORS, UNKNOWN_SIZE, is_outside
+from concurrent_dataloader.dataset.packed_keys import PackedKeys
+
+_BATCH = 1 << 16  # keys handled in one go: large enough to be fast, a few MB at most
 
 
 class KeyIndex(Sequence[str]):
@@ -33,14 +37,9 @@ class KeyIndex(Sequence[str]):
 
     @classmethod
     def from_keys(cls, keys: Iterable[str]) -> KeyIndex:
-        """Packs keys in memory."""
-        file = io.BytesIO()
-        writer = PackWriter(file)
+        """Packs keys in memory; from 65,537 on in pages that forked and spawned workers share (on Linux)."""
         stream = iter(keys)
-        while batch := list(itertools.islice(stream, _BATCH)):
-            writer.add(batch)
-        header = writer.finish()
-        return cls(PackedKeys(file.getvalue(), header))
+        return cls(pack_in_memory(map(KeyBatch, iter(lambda: list(itertools.islice(stream, _BATCH)), []))))
 
     @property
     def first_outside(self) -> int | None:
@@ -49,6 +48,32 @@ class KeyIndex(Sequence[str]):
         if 0 <= position < self._first:  # the one that was recorded lies before this view: others may follow
             return next((at for at, key in enumerate(self) if is_outside(key)), None)
         return position - self._first if self._first <= position < self._stop else None
+
+    def size_of(self, index: SupportsIndex) -> int | None:
+        """Returns the object's size in bytes as the listing gave it; None if it is not known.
+
+        Raises:
+            IndexError: There is no such key.
+        """
+        at = self._position(index)
+        if self._packed.sizes is None:
+            return None
+        size_bytes = self._packed.sizes[at]
+        return None if size_bytes == UNKNOWN_SIZE else size_bytes
+
+    def count_duplicates(self) -> int:
+        """Returns how many keys repeat an earlier one: 0 if all of them differ.
+
+        Takes 8 bytes of memory per key for its duration, and some seconds for ten million. Keys are compared by
+        Python's own 64-bit hash: for ten million different keys the chance that two of them pass for one is 1 in
+        300,000 (n * n / 2 ** 65).
+        """
+        hashes = np.empty(self._length, dtype=np.int64)
+        for start in range(0, self._length, _BATCH):
+            batch = self._encoded(self._first + start, min(self._first + start + _BATCH, self._stop))
+            hashes[start : start + _BATCH] = np.fromiter(map(hash, batch), dtype=np.int64)
+        hashes.sort()
+        return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
 
     def __len__(self) -> int:
         return self._length
@@ -62,19 +87,8 @@ class KeyIndex(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | KeyIndex:
         if isinstance(index, slice):
             return self._slice(range(*index.indices(self._length)))
-        position = operator.index(index)
-        if position < 0:
-            position += self._length
-        if not 0 <= position < self._length:
-            raise IndexError(f"index {index} is out of range for {self._length} keys")
-        at = self._first + position
+        at = self._position(index)
         return str(self._text[self._offsets[at] : self._offsets[at + 1]], "utf-8", ENCODING_ERRORS)
-
-    def _slice(self, positions: range) -> KeyIndex:
-        if positions.step == 1 or not positions:
-            first = self._first + positions.start
-            return KeyIndex(self._packed, first, first + len(positions))
-        return KeyIndex.from_keys(self[position] for position in positions)
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(self._length))
@@ -84,3 +98,28 @@ class KeyIndex(Sequence[str]):
 
     def __repr__(self) -> str:
         return f"KeyIndex({self._length} keys)"
+
+    def _position(self, index: SupportsIndex) -> int:
+        """The position in the pack."""
+        position = operator.index(index)
+        if position < 0:
+            position += self._length
+        if not 0 <= position < self._length:
+            raise IndexError(f"index {index} is out of range for {self._length} keys")
+        return self._first + position
+
+    def _slice(self, positions: range) -> KeyIndex:
+        if positions.step == 1 or not positions:
+            first = self._first + positions.start
+            return KeyIndex(self._packed, first, first + len(positions))
+        batches = (positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH))
+        return KeyIndex(pack_in_memory(KeyBatch([self[at] for at in each], self._sizes_at(each)) for each in batches))
+
+    def _sizes_at(self, positions: range) -> list[int | None] | None:
+        return None if self._packed.sizes is None else [self.size_of(at) for at in positions]
+
+    def _encoded(self, first: int, stop: int) -> Iterator[bytes]:
+        """The keys from one position of the pack to another as they lie there."""
+        ends = self._offsets[first : stop + 1].tolist()
+        text = bytes(self._text[ends[0] : ends[-1]])
+        return (text[start - ends[0] : end - ends[0]] for start, end in itertools.pairwise(ends))

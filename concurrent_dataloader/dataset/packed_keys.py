@@ -1,134 +1,50 @@
-"""Many keys in one block of bytes: the format behind `KeyIndex`, in memory and as a file.
+"""A pack of keys that is open for reading, in memory or mapped from a file.
 
-The block is a header of 64 bytes, the keys' UTF-8 bytes one after another, zeros up to a multiple of 8, and
-``key_count + 1`` offsets of 64 bits: key *i* lies between offsets *i* and *i + 1*. As a file it is mapped into memory,
-so that all processes that read it share the same physical pages. Numbers are in the machine's byte order; a pack from a
-machine of the other order has absurd sizes and is refused like a damaged one.
+Nothing in a pack can make a read leave the pack: its parts are memoryviews, which Python cuts at their ends, and what
+is not true of the keys (a file need not come from `PackWriter`, and its checksum can be forged) is refused when the
+file is opened, or gives a wrong key at worst.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
-import struct
+import weakref
 import zlib
+from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from concurrent_dataloader._base.errors import IndexFileError
+from concurrent_dataloader.dataset.pack_format import ENCODING_ERRORS, HEADER_BYTES, NUMBER_BYTES, Header
 
-_MAGIC = b"CDLKEYS1"  # the format's name and version: other bytes mean another format
-_FIELDS = struct.Struct("=8sQQq16s")  # magic, key_count, text_bytes, first_outside, source
-_HEADER_BYTES = 64  # the fields and their checksum (52 bytes), padded so that later fields fit without a new layout
-_OFFSET_BYTES = 8
+__all__ = ["ENCODING_ERRORS", "PackedKeys"]
+
 _READ_BYTES = 1 << 20  # piece in which a file is checked: the check maps nothing and holds one piece
-
-NO_SOURCE = bytes(16)
-ENCODING_ERRORS = "surrogatepass"  # a local file name that is no UTF-8 has lone surrogates in Python; it must survive
-
-
-class Header(NamedTuple):
-    """What a pack says of itself.
-
-    Attributes:
-        key_count: Number of keys.
-        text_bytes: Length of all keys together in bytes.
-        first_outside: Position of the first key that is absolute or has a ``..`` part, -1 if there is none.
-        source: 16 bytes that identify the state of the file that the keys were read from.
-        checksum: CRC-32 of keys, offsets and the fields above.
-    """
-
-    key_count: int
-    text_bytes: int
-    first_outside: int
-    source: bytes
-    checksum: int
-
-    @property
-    def offsets_start(self) -> int:
-        """Position of the first offset in the block, in bytes."""
-        return _HEADER_BYTES + self.text_bytes + -self.text_bytes % _OFFSET_BYTES
-
-    @property
-    def total_bytes(self) -> int:
-        """Length of the whole block in bytes."""
-        return self.offsets_start + (self.key_count + 1) * _OFFSET_BYTES
-
-    def to_bytes(self) -> bytes:
-        """Returns the block's first 64 bytes."""
-        fields = _FIELDS.pack(_MAGIC, self.key_count, self.text_bytes, self.first_outside, self.source)
-        return (fields + self.checksum.to_bytes(4, "little")).ljust(_HEADER_BYTES, b"\0")
-
-    @classmethod
-    def from_bytes(cls, block: bytes) -> Header | None:
-        """Reads a block's first 64 bytes; None if they are no header of this format."""
-        if len(block) < _HEADER_BYTES or not block.startswith(_MAGIC):
-            return None
-        _, key_count, text_bytes, first_outside, source = _FIELDS.unpack_from(block)
-        checksum = int.from_bytes(block[_FIELDS.size : _FIELDS.size + 4], "little")
-        return cls(key_count, text_bytes, first_outside, source, checksum)
-
-
-class PackWriter:
-    """Writes a pack, batch after batch of keys, holding no more than the offsets and the batch at hand.
-
-    Args:
-        file: A seekable binary file, empty; the caller opens and closes it.
-        source: 16 bytes that identify what the keys were read from.
-    """
-
-    def __init__(self, file: BinaryIO, source: bytes = NO_SOURCE) -> None:
-        self._file, self._source = file, source
-        self._ends: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
-        self._key_count = self._text_bytes = self._checksum = 0
-        self._first_outside = -1
-        file.write(bytes(_HEADER_BYTES))
-
-    def add(self, keys: list[str]) -> None:
-        """Appends keys."""
-        text = "".join(keys)
-        encoded = text.encode("utf-8", ENCODING_ERRORS)
-        ascii_only = len(encoded) == len(text)
-        lengths = map(len, keys if ascii_only else (key.encode("utf-8", ENCODING_ERRORS) for key in keys))
-        ends = np.fromiter(lengths, dtype=np.uint64, count=len(keys)).cumsum(dtype=np.uint64)
-        self._ends.append(ends + np.uint64(self._text_bytes))
-        if self._first_outside < 0:
-            self._first_outside = next((self._key_count + at for at, key in enumerate(keys) if is_outside(key)), -1)
-        self._key_count += len(keys)
-        self._text_bytes += len(encoded)
-        self._write(encoded)
-
-    def finish(self) -> Header:
-        """Writes offsets and header; the pack is readable after it and not before."""
-        self._write(bytes(-self._text_bytes % _OFFSET_BYTES))
-        self._write(bytes(_OFFSET_BYTES))
-        for ends in self._ends:
-            self._write(ends.tobytes())
-        unsigned = Header(self._key_count, self._text_bytes, self._first_outside, self._source, checksum=0)
-        header = unsigned._replace(checksum=zlib.crc32(unsigned.to_bytes(), self._checksum))
-        self._file.seek(0)
-        self._file.write(header.to_bytes())
-        self._file.flush()
-        return header
-
-    def _write(self, block: bytes) -> None:
-        self._checksum = zlib.crc32(block, self._checksum)
-        self._file.write(block)
 
 
 class PackedKeys:
-    """A pack that is open for reading.
+    """Keys, and their sizes if known.
 
-    Pickled by its path as long as the file there is still the mapped one, by value otherwise: a spawned worker gets a
-    few hundred bytes, also for ten million keys.
+    Pickled by its path as long as the file there is still the mapped one: a spawned worker gets a few hundred bytes,
+    also for ten million keys. A mapped file without a name is handed to spawned workers through its descriptor. All
+    else is pickled by value.
 
     Args:
         block: The whole pack, in memory or mapped.
         header: What its first bytes say.
         path: The file that it is mapped from; None if it lies in memory.
         inode: ``(st_dev, st_ino)`` of that file.
+        descriptor: Descriptor of a mapped file without a name, which this object closes when it goes; None without one.
+
+    Attributes:
+        header: As given.
+        text: The keys' UTF-8 bytes, one after another.
+        offsets: Where each key begins in them, and where the last one ends.
+        sizes: The objects' sizes in bytes (`UNKNOWN_SIZE` where one is not known); None if none is known.
     """
 
     def __init__(
@@ -137,11 +53,16 @@ class PackedKeys:
         header: Header,
         path: Path | None = None,
         inode: tuple[int, int] | None = None,
+        descriptor: int | None = None,
     ) -> None:
         self._block, self.header, self._path, self._inode = block, header, path, inode
+        self._descriptor = descriptor
+        if descriptor is not None:
+            weakref.finalize(self, os.close, descriptor)
         view = memoryview(block)
-        self.text = view[_HEADER_BYTES : _HEADER_BYTES + header.text_bytes]
-        self.offsets = view[header.offsets_start : header.total_bytes].cast("Q")
+        self.text = view[HEADER_BYTES : HEADER_BYTES + header.text_bytes]
+        self.offsets = view[header.offsets_start : header.sizes_start].cast("Q")
+        self.sizes = view[header.sizes_start : header.total_bytes].cast("Q") if header.sized else None
 
     @classmethod
     def open(cls, path: Path, source: bytes) -> PackedKeys | None:
@@ -152,11 +73,13 @@ class PackedKeys:
         """
         try:
             with path.open("rb") as file:
-                header = Header.from_bytes(file.read(_HEADER_BYTES))
-                if header is None or header.source != source or os.fstat(file.fileno()).st_size != header.total_bytes:
+                header = _read_header(file)
+                if header is None or header.source != source:
                     return None
-                return cls._map(path, file, header) if _checksum(file, header) == header.checksum else None
-        except OSError:
+                if not _has_its_checksum(file, header) or not _offsets_rise(file, header):
+                    return None
+                return cls._map(path, file, header)
+        except (OSError, ValueError):  # a ValueError: the file shrank meanwhile
             return None
 
     @classmethod
@@ -164,36 +87,57 @@ class PackedKeys:
         """Maps a pack that the process which pickled it has checked already: what unpickling calls.
 
         Raises:
-            IndexFileError: Another pack lies there now.
+            IndexFileError: Another pack lies there now, or none.
         """
-        with path.open("rb") as file:
-            if file.read(_HEADER_BYTES) != header.to_bytes() or os.fstat(file.fileno()).st_size != header.total_bytes:
-                raise IndexFileError(f"{path} was replaced while a worker process was starting; start the run again")
-            return cls._map(path, file, header)
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            if _read_header(file) == header:
+                return cls._map(path, file, header)
+        raise IndexFileError(
+            f"{path} was removed or replaced while a worker process was starting, or cannot be seen from this one; "
+            f"start the run again"
+        )
 
     @classmethod
     def _map(cls, path: Path, file: BinaryIO, header: Header) -> PackedKeys:
         status = os.fstat(file.fileno())
-        block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        block = mmap.mmap(file.fileno(), header.total_bytes, access=mmap.ACCESS_READ)
         return cls(block, header, path, (status.st_dev, status.st_ino))
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._path is not None and _inode_of(self._path) == self._inode:
             return (PackedKeys.reopen, (self._path, self.header))
+        # A child that is being started has this process as its parent, so that it can look into /proc. Whoever else
+        # unpickles (another machine, or later) could not.
+        if self._descriptor is not None and get_spawning_popen() is not None:
+            return (PackedKeys.reopen, (Path(f"/proc/{os.getpid()}/fd/{self._descriptor}"), self.header))
         return (PackedKeys, (bytes(self._block), self.header))
 
 
-def is_outside(key: str) -> bool:
-    """Whether a key, read as a path below some folder, could lead out of it."""
-    return key.startswith("/") or (".." in key and ".." in key.split("/"))
+def _read_header(file: BinaryIO) -> Header | None:
+    """The header of a pack whose length is the one that it announces."""
+    header = Header.from_bytes(file.read(HEADER_BYTES))
+    return header if header and os.fstat(file.fileno()).st_size == header.total_bytes else None
 
 
-def _checksum(file: BinaryIO, header: Header) -> int:
-    """The checksum of an open pack whose header has been read."""
+def _has_its_checksum(file: BinaryIO, header: Header) -> bool:
     checksum = 0
     while piece := file.read(_READ_BYTES):
         checksum = zlib.crc32(piece, checksum)
-    return zlib.crc32(header._replace(checksum=0).to_bytes(), checksum)
+    return zlib.crc32(header._replace(checksum=0).to_bytes(), checksum) == header.checksum
+
+
+def _offsets_rise(file: BinaryIO, header: Header) -> bool:
+    """Whether the offsets lead from the start of the text to its end without a step back."""
+    file.seek(header.offsets_start)
+    last, left = 0, header.key_count + 1
+    while left:
+        piece = np.frombuffer(file.read(min(left * NUMBER_BYTES, _READ_BYTES)), dtype=np.uint64)
+        if not piece.size or piece[0] < last or (piece[1:] < piece[:-1]).any():
+            return False
+        if left > header.key_count and piece[0]:
+            return False
+        last, left = int(piece[-1]), left - piece.size
+    return last == header.text_bytes
 
 
 def _inode_of(path: Path) -> tuple[int, int] | None:

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from concurrent_dataloader._base.errors import IndexFileError
+from concurrent_dataloader.dataset.key_batch import KeyBatch
 from concurrent_dataloader.dataset.key_index import KeyIndex
-from concurrent_dataloader.dataset.packed_keys import PackedKeys, PackWriter
+from concurrent_dataloader.dataset.pack_writer import PackWriter
+from concurrent_dataloader.dataset.packed_keys import PackedKeys
 
 KEYS = [f"folder/{number}.JPEG" for number in range(100)]
 SOURCE = b"the index's state"[:16]
@@ -23,9 +25,9 @@ def pack(tmp_path: Path) -> Path:
 
 def write(path: Path, keys: list[str]) -> Path:
     with path.open("wb") as file:
-        writer = PackWriter(file, SOURCE)
-        writer.add(keys)
-        writer.finish()
+        writer = PackWriter(file)
+        writer.add(KeyBatch(keys))
+        writer.finish(SOURCE)
     return path
 
 
