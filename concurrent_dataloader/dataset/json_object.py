@@ -1,13 +1,11 @@
-"""Reads the small JSON files, classes and credentials, and writes classes."""
+"""Reads the small JSON files: classes and credentials."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from concurrent_dataloader._base.errors import FileFormatError, MissingFileError
-from concurrent_dataloader.dataset.atomic_file import replacing
 
 
 def read_json_object(path: Path, error_type: type[FileFormatError], expected: str) -> dict[str, object]:
@@ -38,10 +36,3 @@ def read_json_object(path: Path, error_type: type[FileFormatError], expected: st
         # Raised out here: JSONDecodeError carries the whole text, and must not travel as this error's context.
         raise error_type(f"{path} {problem}; {expected}")
     return value
-
-
-def write_json_object(path: Path, entries: Mapping[str, object]) -> None:
-    """Writes a file that holds one JSON object, one entry a line, whole or not at all; its folder is made if needed."""
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
-    with replacing(path) as file:
-        file.write(f"{{\n{lines}\n}}\n".encode())
