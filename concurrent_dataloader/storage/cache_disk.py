@@ -12,7 +12,7 @@ from pathlib import Path
 from concurrent_dataloader.storage.cache_entry import HEADER_BYTES, read_entry, write_incoming
 from concurrent_dataloader.storage.cache_evict import Entry, choose_victims, share_to_free, without_future
 from concurrent_dataloader.storage.cache_folder import INCOMING_NAME, SHARDS, prepare_folder, shard_of, unlink_entry
-from concurrent_dataloader.storage.cache_ledger import Ledger, locked_ledger
+from concurrent_dataloader.storage.cache_ledger import Ledger, locked_ledger, noted_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,10 @@ _RETRY_S = 60.0  # seconds without writing after the disk refused one: others ma
 # Entries that an eviction looks at. A smaller cache is looked at whole and its order is exact; the oldest tenth of
 # 4,096 entries that a hash chose is the oldest tenth of the cache to within 1.5 % (three standard deviations).
 _SAMPLE = 4096
+# While the cache is at most half full, nothing has to make room soon, and a mark of use may be so old: setting it anew
+# costs as much as reading 8 KB. How full it is is looked up so often, in seconds: 30 us for the ledger's 2 KB.
+_ROOMY_MARK_AGE_NS = 3600 * 10**9
+_LOOK_S = 5.0
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -43,6 +47,8 @@ class DiskCache:
         self._folder = os.path.realpath(cache_dir.expanduser())
         self._complained = False
         self._writes_again_at = 0.0
+        self._looks_again_at = 0.0
+        self._mark_age_ns = 0
         try:
             self._folder = prepare_folder(cache_dir)
             with locked_ledger(self._folder, _PATIENCE_S) as ledger:
@@ -54,8 +60,10 @@ class DiskCache:
 
     def read(self, name: str) -> bytes | None:
         """Returns the bytes under a name, or None if there are none, or no whole ones."""
+        if time.monotonic() >= self._looks_again_at:
+            self._note_fill(noted_bytes(self._folder))
         try:
-            return read_entry(self._folder, name)
+            return read_entry(self._folder, name, self._mark_age_ns)
         except OSError as error:
             self._complain(error)
             return None
@@ -91,6 +99,7 @@ class DiskCache:
                     self._writes_again_at = time.monotonic() + _PATIENCE_S  # do not wait for it at every object
                 elif self._make_room(ledger, size_bytes):
                     self._publish(ledger, name, body)
+                    self._note_fill(ledger.total_bytes)
                     return True
         except OSError as error:
             self._stop_writing(error)
@@ -157,6 +166,12 @@ class DiskCache:
         if replaced_bytes:
             ledger.add(shard_of(name), -replaced_bytes)
             ledger.save()
+
+    def _note_fill(self, total_bytes: int | None) -> None:
+        """Chooses how exact the marks of use have to be, by how full the cache is (None: nobody knows)."""
+        roomy = total_bytes is not None and 2 * total_bytes <= self.max_bytes
+        self._mark_age_ns = _ROOMY_MARK_AGE_NS if roomy else 0
+        self._looks_again_at = time.monotonic() + _LOOK_S
 
     def _stop_writing(self, error: OSError) -> None:
         self._writes_again_at = time.monotonic() + _RETRY_S

@@ -33,8 +33,8 @@ _OUR_NAME = re.compile(rf"[0-9a-f]{{2}}|{INCOMING_NAME}|{re.escape(LEDGER_NAME)}
 
 def entry_name(store_name: str, key: str) -> str:
     """Returns the path of an object's entry below the folder: hex digits only, whatever the key holds."""
-    # The store's digest is the hash's key, so that no pair of store and key reads like another pair put together.
-    digest = hashlib.blake2b(_encode(key), digest_size=_DIGEST_BYTES, key=_store_digest(store_name)).hexdigest()
+    # The store's digest always has the same length, so that no pair of store and key reads like another put together.
+    digest = hashlib.blake2b(_store_digest(store_name) + _encode(key), digest_size=_DIGEST_BYTES).hexdigest()
     return f"{digest[:2]}/{digest[2:]}"
 
 
