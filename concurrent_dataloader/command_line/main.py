@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, OptionError
+from concurrent_dataloader.command_line.cache_command import CACHE
+from concurrent_dataloader.command_line.check_command import CHECK
+from concurrent_dataloader.command_line.classes_command import CLASSES
 from concurrent_dataloader.command_line.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE, Command
 from concurrent_dataloader.command_line.index_command import INDEX
 from concurrent_dataloader.command_line.output import PROGRAM, tell
 
-COMMANDS: tuple[Command, ...] = (INDEX,)
+COMMANDS: tuple[Command, ...] = (INDEX, CLASSES, CHECK, CACHE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,7 @@ ClassesBy = Literal["folder", "file-name"]
 
 _REMEDIES = (
     "The loader looks a class up by the file name's part before its last '_'. Rename the files to FOLDER_NAME; or, if "
-    "the file names do carry the classes, make the file by file name; or leave out what is no image with a suffix; or "
-    "do without a classes file and take the classes from the folders: S3Dataset.from_prefix, ScratchDataset.from_folder"
+    "the file names do carry the classes, ask for them (--by file-name); or leave out what is no image (--suffix .jpg)"
 )
 
 
