@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from concurrent_dataloader._base.errors import CredentialsFileError
+from concurrent_dataloader._base.errors import CredentialsFileError, OptionError
 from concurrent_dataloader.dataset.json_object import read_json_object
-from concurrent_dataloader.storage import StaticCredentials
+from concurrent_dataloader.storage import S3Options, StaticCredentials
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
 
     Raises:
         MissingFileError: There is no such file.
-        CredentialsFileError: An entry is missing or no string; the message names file and entry, and shows no value.
+        CredentialsFileError: An entry is missing, no string, or no bucket or endpoint; the message names file and
+            entry, and shows no value.
     """
     path = Path(path)
     entries = read_json_object(path, CredentialsFileError, _EXPECTED)
@@ -72,6 +73,7 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     credentials = _credentials(path, texts)
     if not texts:
         raise CredentialsFileError(f"{path} has none of the known entries; {_EXPECTED}")
+    _check_place(path, texts)
     return CredentialsFile(
         path,
         credentials,
@@ -87,6 +89,14 @@ def _text(path: Path, name: str, value: object) -> str:
         found = "an empty string" if value == "" else type(value).__name__
         raise CredentialsFileError(f"{path}: entry {name!r} is {found}; expected a non-empty string")
     return value
+
+
+def _check_place(path: Path, texts: Mapping[str, str]) -> None:
+    """Refuses here, where the file can still be named, what the store would refuse later."""
+    try:
+        S3Options(texts.get("bucket_name", "any"), texts.get("endpoint_url"))
+    except OptionError as error:  # it begins with the argument's name, which is the entry's, and ends in the value
+        raise CredentialsFileError(f"{path}: entry {str(error).partition(', got')[0]}") from None
 
 
 def _credentials(path: Path, texts: Mapping[str, str]) -> StaticCredentials | None:

@@ -43,7 +43,12 @@ def read_entry(folder: str, name: str, mark_age_ns: int = 0) -> bytes | None:
         return None
     try:
         status = os.fstat(fd)
-        header, body = _read_parts(fd, status.st_size)
+        if status.st_size <= _COPIED_BYTES:
+            content = os.read(fd, status.st_size)  # less, if others truncate it meanwhile: damaged, as below
+            header, body = content[:HEADER_BYTES], content[HEADER_BYTES:]
+        else:
+            header = os.read(fd, HEADER_BYTES)
+            body = _read(fd, status.st_size - len(header))
         if not 0 <= time.time_ns() - status.st_mtime_ns < mark_age_ns:  # below 0: the clock was set back
             _mark_used(fd)
     finally:
@@ -71,15 +76,6 @@ def write_incoming(folder: str, name: str, body: bytes) -> None:
 def _header(name: str, body: bytes) -> bytes:
     # With the name in the checksum, an entry that a repaired file system put under another name is found out too.
     return _HEADER.pack(_MAGIC, zlib.crc32(body, zlib.crc32(name.encode())), len(body))
-
-
-def _read_parts(fd: int, size_bytes: int) -> tuple[bytes, bytes]:
-    """Returns header and body: read at once where copying the body costs less than another system call."""
-    if size_bytes <= _COPIED_BYTES:
-        content = _read(fd, size_bytes)
-        return content[:HEADER_BYTES], content[HEADER_BYTES:]
-    header = os.read(fd, HEADER_BYTES)
-    return header, _read(fd, size_bytes - len(header))
 
 
 def _read(fd: int, size_bytes: int) -> bytes:

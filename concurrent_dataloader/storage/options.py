@@ -116,5 +116,7 @@ def check_endpoint_url(url: str) -> None:
         raise OptionError(f"{expected}, got something that is no URL") from error
     if "@" in parts.netloc:
         raise OptionError(f"{expected}, got one with credentials in it; pass them as credentials")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.query or parts.fragment:  # not shown: what signs a URL stands there
+        raise OptionError(f"{expected}, got one with a query or fragment")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise OptionError(f"{expected}, got {url!r}")
