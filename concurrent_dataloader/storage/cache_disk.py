@@ -6,13 +6,16 @@ import contextlib
 import errno
 import logging
 import os
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from concurrent_dataloader.storage.cache_entry import HEADER_BYTES, read_entry, write_incoming
 from concurrent_dataloader.storage.cache_evict import Entry, choose_victims, share_to_free, without_future
 from concurrent_dataloader.storage.cache_folder import INCOMING_NAME, SHARDS, prepare_folder, shard_of, unlink_entry
 from concurrent_dataloader.storage.cache_ledger import Ledger, locked_ledger, noted_bytes
+from concurrent_dataloader.storage.process_local import ProcessLocal
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +49,13 @@ class DiskCache:
         self.max_bytes = max_bytes
         self._folder = os.path.realpath(cache_dir.expanduser())
         self._complained = False
+        self._turn = ProcessLocal(threading.Lock)
         self._writes_again_at = 0.0
         self._looks_again_at = 0.0
         self._mark_age_ns = 0
         try:
             self._folder = prepare_folder(cache_dir)
-            with locked_ledger(self._folder, _PATIENCE_S) as ledger:
+            with self._locked(_PATIENCE_S) as ledger:
                 if ledger is not None:
                     unlink_entry(self._folder, INCOMING_NAME)  # left by a writer that was killed
                     self._make_room(ledger, 0)  # the bound may be lower than last time
@@ -94,7 +98,7 @@ class DiskCache:
         if size_bytes > self.max_bytes or time.monotonic() < self._writes_again_at:
             return False
         try:
-            with locked_ledger(self._folder, _PATIENCE_S if patience_s is None else patience_s) as ledger:
+            with self._locked(_PATIENCE_S if patience_s is None else patience_s) as ledger:
                 if ledger is None:
                     self._writes_again_at = time.monotonic() + _PATIENCE_S  # do not wait for it at every object
                 elif self._make_room(ledger, size_bytes):
@@ -112,7 +116,7 @@ class DiskCache:
             OSError: They cannot be removed.
         """
         try:
-            with locked_ledger(self._folder, _PATIENCE_S) as ledger:
+            with self._locked(_PATIENCE_S) as ledger:
                 if ledger is not None:
                     ledger.add(shard_of(name), -unlink_entry(self._folder, name))
                     ledger.save()
@@ -120,6 +124,23 @@ class DiskCache:
         except OSError as error:
             self._stop_writing(error)
         unlink_entry(self._folder, name)  # without the lock: stale bytes are worse than a sum that is too high
+
+    @contextlib.contextmanager
+    def _locked(self, patience_s: float) -> Iterator[Ledger | None]:
+        """Holds the cache's lock, as `locked_ledger`; the threads of a process wait for their turn first.
+
+        They would otherwise all poll for the file's lock, which has no queue: some of 32 threads would not get it
+        within a second, and what they had fetched would not be kept.
+        """
+        give_up_at, turn = time.monotonic() + patience_s, self._turn.get()
+        if not turn.acquire(timeout=patience_s):
+            yield None
+            return
+        try:
+            with locked_ledger(self._folder, max(0.0, give_up_at - time.monotonic())) as ledger:
+                yield ledger
+        finally:
+            turn.release()
 
     def _make_room(self, ledger: Ledger, incoming_bytes: int) -> bool:
         """Removes the least recently used entries until the bytes fit; says whether they do."""

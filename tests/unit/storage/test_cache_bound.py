@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import random
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,40 @@ class TestProcessesAndThreads:
         with cache_ledger.locked_ledger(str(folder), 0.0) as ledger:
             assert ledger is not None
             assert ledger.total_bytes == cache_stats(folder).size_bytes
+
+    def test_threads_wait_for_their_turn_rather_than_poll_for_the_files_lock(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        inner = CountingStore({str(i): bytes(1000) for i in range(8)})
+        store = cached(inner, folder)
+        real_flock, real_write, refused = fcntl.flock, cache_disk.write_incoming, threading.Event()
+
+        def flock(fd: int, operation: int) -> None:
+            try:
+                real_flock(fd, operation)
+            except BlockingIOError:
+                refused.set()
+                raise
+
+        def slow_write(*arguments) -> None:
+            refused.wait(0.05)  # time for another thread to be refused, which must not come
+            real_write(*arguments)
+
+        monkeypatch.setattr(cache_ledger.fcntl, "flock", flock)
+        monkeypatch.setattr(cache_disk, "write_incoming", slow_write)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(store.get, inner.objects))
+        assert not refused.is_set()
+        assert cache_stats(folder).entries == 8
+
+    def test_a_child_forked_while_a_thread_has_its_turn_is_not_blocked(self, folder: Path) -> None:
+        store = cached(CountingStore({"a": b"alpha"}), folder)
+        with store._disk._turn.get():
+            child = multiprocessing.get_context("fork").Process(target=store.get, args=("a",))
+            child.start()
+            child.join(60)
+        assert child.exitcode == 0
+        assert entry_of(folder, "a").exists()
 
     def test_a_child_forked_while_the_lock_is_held_does_not_keep_it(self, folder: Path) -> None:
         cached(CountingStore(), folder)
