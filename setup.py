@@ -22,6 +22,7 @@ setup(
     license="BSD-3-Clause",
     packages=find_packages(include=["concurrent_dataloader*", "benchmarking*"]),
     package_data={"concurrent_dataloader": ["py.typed"]},
+    entry_points={"console_scripts": ["concurrent-dataloader = concurrent_dataloader.command_line.main:main"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.13",

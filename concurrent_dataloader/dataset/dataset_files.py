@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from concurrent_dataloader._base.errors import CredentialsFileError, MissingFileError, OptionError
-from concurrent_dataloader.dataset.cache_folder import user_cache_folder
+from concurrent_dataloader.dataset.cache_folder import objects_folder
 from concurrent_dataloader.dataset.classes import Classes, load_classes
 from concurrent_dataloader.dataset.credentials_file import (
     DATASET_TYPES,
@@ -133,5 +133,5 @@ def with_cache(store: ObjectStore, use_cache: bool, cache_dir: PathLike | None, 
     """
     if not use_cache:
         return store
-    folder = user_cache_folder() / "objects" if cache_dir is None else Path(cache_dir)
+    folder = objects_folder() if cache_dir is None else Path(cache_dir)
     return CachedStore(store, cache_dir=folder, max_bytes=cache_max_bytes)

@@ -13,7 +13,7 @@ from concurrent_dataloader.storage.protocol import Level, ObjectInfo
 from concurrent_dataloader.storage.ranges import check_range
 from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
 from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
-from concurrent_dataloader.storage.s3_connection import S3Connection, connect
+from concurrent_dataloader.storage.s3_connection import S3Connection, connect, endpoint_of_environment
 from concurrent_dataloader.storage.s3_obstore import build_s3_store
 
 
@@ -76,6 +76,15 @@ class S3Store:
         endpoint_url = self._options.endpoint_url or (connection.endpoint_url if connection else None)
         place = f" (endpoint {endpoint_url})" if endpoint_url else ""
         return f"s3://{self._options.bucket_name}/{key}{place}"
+
+    def identity(self) -> str:
+        """Returns a name that no other store shares, for instance because the environment names another endpoint.
+
+        Unlike `describe` it does not depend on whether there has been a request. It reads the AWS configuration and
+        sends nothing.
+        """
+        endpoint_url = self._options.endpoint_url or endpoint_of_environment()
+        return f"s3://{self._options.bucket_name} (endpoint {(endpoint_url or 'AWS').rstrip('/')})"
 
     def set_max_concurrency(self, requests: int) -> None:
         self._boto3.max_concurrency = self._aiobotocore.max_concurrency = requests

@@ -92,6 +92,21 @@ def configured_endpoint(session: Any) -> str | None:
     return str(found) if found else None
 
 
+def endpoint_of_environment() -> str | None:
+    """Returns the S3 endpoint that the AWS environment or profile names, without looking for credentials.
+
+    Raises:
+        AccessDenied: The AWS configuration is broken.
+    """
+    import botocore.exceptions
+    import botocore.session
+
+    try:
+        return configured_endpoint(botocore.session.Session())
+    except botocore.exceptions.BotoCoreError as error:
+        raise AccessDenied(f"the AWS configuration cannot be used: {error}") from error
+
+
 def choose_credentials(session: Any, found: Any, options: S3Options) -> None:
     """Gives the session the fallback credentials where the chain found none, and logs the source, never its secrets.
 
