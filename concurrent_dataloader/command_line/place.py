@@ -28,7 +28,8 @@ def open_place(location: str, arguments: Namespace, **more: Any) -> tuple[S3Stor
     """Returns the store that a location names, and the prefix in it: empty, or a path that ends in ``/``.
 
     Args:
-        location: ``s3://bucket/prefix``, the prefix being taken as a folder with or without a ``/`` at its end; or the path of a local folder, whose keys are then relative to it.
+        location: ``s3://bucket/prefix``, the prefix being taken as a folder with or without a ``/`` at its end;
+            or the path of a local folder, whose keys are then relative to it.
         arguments: What `add_place_arguments` asked for.
         **more: Other fields of `S3Options`.
 
