@@ -110,3 +110,7 @@ class PagedStore(Protocol):
             max_entries: Largest number of objects and prefixes; None, or more than a page holds: a page.
         """
         ...
+
+    def describe(self, key: str) -> str:
+        """As `ObjectStore.describe`."""
+        ...
