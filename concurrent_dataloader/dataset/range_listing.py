@@ -18,7 +18,7 @@ from concurrent_dataloader.storage.protocol import ObjectInfo, Page, PagedStore
 
 LISTING_THREADS = 32  # requests in flight; listing is waiting, and S3 allows 5,500 requests a second and prefix
 
-_CUTS = 4 * LISTING_THREADS  # parts at the start: enough that the last ones to be listed are short
+_RANGES_PER_THREAD = 4  # at the start, if so many folders are found: the last ones to be listed are then short
 _PAGES_BEFORE_A_CUT = 2  # a range that is over sooner is not worth a request that looks for a cut
 _JOIN_TIMEOUT_S = 2.0  # after an error or Ctrl-C: how long a request in flight is waited for
 
@@ -68,7 +68,8 @@ class _Listing:
     @contextmanager
     def running(self, top: Page, threads: int) -> Iterator[_Listing]:
         """Runs the threads for as long as the block lasts."""
-        self._ranges = _cut_up(find_cuts(lambda folders: self._levels(folders, threads), top, _CUTS))
+        most = _RANGES_PER_THREAD * threads
+        self._ranges = _cut_up(find_cuts(lambda folders: self._levels(folders, threads), top, threads, most))
         workers = [threading.Thread(target=self._work, daemon=True, name=f"listing-{at}") for at in range(threads)]
         for worker in workers:
             worker.start()

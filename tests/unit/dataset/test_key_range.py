@@ -71,10 +71,10 @@ def test_the_middle_of_a_range_begins_with_the_prefix() -> None:
     assert middle > "train/a/2"
 
 
-def cuts_of(keys: list[str], wanted: int) -> list[str]:
+def cuts_of(keys: list[str], enough: int, most: int = 10) -> list[str]:
     store = MemoryStore(dict.fromkeys(keys, b""))
     top = store.list_page("", delimiter="/")
-    return find_cuts(lambda folders: [store.list_page(folder, delimiter="/") for folder in folders], top, wanted)
+    return find_cuts(lambda folders: [store.list_page(folder, delimiter="/") for folder in folders], top, enough, most)
 
 
 def test_cuts_are_found_at_the_level_where_the_tree_fans_out() -> None:
@@ -89,7 +89,11 @@ def test_a_folder_without_folders_stays_a_cut_beside_deeper_ones() -> None:
 
 def test_no_more_cuts_than_wanted_are_taken_and_they_are_spread() -> None:
     keys = [f"{at:03d}/x" for at in range(100)]
-    assert cuts_of(keys, 4) == ["000/", "025/", "050/", "075/"]
+    assert cuts_of(keys, 10, 4) == ["000/", "025/", "050/", "075/"]
+
+
+def test_folders_are_not_looked_into_once_there_are_enough() -> None:
+    assert cuts_of(["a/x/1", "a/y/1", "b/1"], 2) == ["a/", "b/"]
 
 
 def test_a_flat_listing_has_no_cuts() -> None:
