@@ -17,7 +17,7 @@ from concurrent_dataloader._base.errors import ObjectNotFound, OptionError
 from concurrent_dataloader.command_line import main as main_module
 from concurrent_dataloader.command_line.command import Command
 from concurrent_dataloader.command_line.main import COMMANDS, main
-from concurrent_dataloader.command_line.output import say
+from concurrent_dataloader.command_line.output import PROGRAM, say
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -132,3 +132,8 @@ def test_the_package_runs_as_a_program_and_a_reader_that_has_had_enough_is_no_tr
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
     assert (tmp_path / "i.json").exists()
+
+
+def test_the_console_script_of_the_package_is_this_program() -> None:
+    setup = (Path(__file__).resolve().parents[3] / "setup.py").read_text()
+    assert f'"{PROGRAM} = {main.__module__}:{main.__name__}"' in setup

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aws_environment import isolate_aws
 
+from benchmarking.endpoint import S3Endpoint
 from concurrent_dataloader._base.errors import MissingFileError, StorageError
-from concurrent_dataloader.dataset import ScratchDataset, load_index
+from concurrent_dataloader.dataset import S3Dataset, ScratchDataset, load_index
 from concurrent_dataloader.dataset.index_maker import index_folders, index_objects, listed_for, path_of_folder
 from concurrent_dataloader.dataset.inventory_rows import UNKNOWN_SIZE
 from concurrent_dataloader.dataset.key_filter import KeyFilter
-from concurrent_dataloader.storage import LocalStore, ObjectInfo
+from concurrent_dataloader.storage import LocalStore, ObjectInfo, s3_boto3
 
 OBJECTS = [ObjectInfo(key, len(key)) for key in ("in/README", "in/test/1", "in/train/a/1", "in/train/b/2", "in/val/3")]
 
@@ -88,3 +90,18 @@ def test_index_all_of_a_folder_takes_patterns_and_a_limit(tmp_path: Path) -> Non
     )
     assert count == 2
     assert list(load_index(index)) == ["0/2.jpg", "1/1.jpg"]
+
+
+def test_a_bucket_with_latency_is_listed_with_many_requests_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_aws(monkeypatch, tmp_path)
+    monkeypatch.setattr(s3_boto3, "PAGE_SIZE", 10)
+    keys = [f"train/n{label:03d}/{at:02d}.JPEG" for label in range(40) for at in range(25)]
+    with S3Endpoint(dict.fromkeys(keys, b"12"), bucket="bucket", latency_s=0.1) as endpoint:
+        count = S3Dataset.index_all(
+            tmp_path / "index.json", bucket_name="bucket", endpoint_url=endpoint.url, show_progress=False
+        )
+        assert count == len(keys)
+        assert list(load_index(tmp_path / "index.json")) == keys
+        assert endpoint.stats().max_in_flight >= 8
