@@ -35,7 +35,13 @@ setup(
     ],
     extras_require={
         "aiobotocore": ["aiobotocore>=2.13"],  # an extra: it pins botocore, and would fight a user's boto3
-        "bench": ["scikit-learn>=1.4"],
+        "bench": [
+            "scikit-learn>=1.4",
+            "litdata>=0.2.76",
+            "spdl>=0.8.0",
+            "torchdata>=0.11.0",
+            "s3torchconnector>=1.5.0",
+        ],
         "dev": tested_set(),
     },
 )

@@ -45,7 +45,7 @@ def get_dataset(
         MissingFileError: A file is not there, and there is no URL to download it from.
         FileFormatError: A file is not what it should be.
     """
-    if dataset not in _DATASETS:
+    if not isinstance(dataset, str) or dataset not in _DATASETS:
         raise OptionError(f"dataset: expected one of {', '.join(map(repr, _DATASETS))}, got {dataset!r}")
     if index_file is None:
         index_file = f"index-{dataset}-{dataset_type}.json"

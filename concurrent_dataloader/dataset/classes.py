@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from concurrent_dataloader._base.errors import ClassesFileError
+from concurrent_dataloader._base.errors import ClassesFileError, OptionError
 from concurrent_dataloader.dataset.json_object import read_json_object
 
 _log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ _EXPECTED = (
     'expected train classes such as {"n02119789": {"id": 1, "name": "kit_fox"}} '
     'or validation classes such as {"0": 490, "1": 361}'
 )
+_IMAGE_INDEX = re.compile(r"[0-9]{1,18}")  # as many digits as surely fit 64 bits
 _FILE_NUMBER = re.compile(r"([0-9]+)(?:\.[^.]*)?$")  # ILSVRC2012_val_00000001.JPEG
 
 
@@ -108,9 +109,12 @@ def load_classes(path: str | os.PathLike[str], class_id_base: int | None = None)
             instance ``train_dataset.class_id_base``).
 
     Raises:
+        OptionError: ``class_id_base`` is no whole number from 0 on.
         MissingFileError: There is no such file.
         ClassesFileError: It has neither shape, or its base cannot be told; the message names file and entry.
     """
+    if class_id_base is not None and (type(class_id_base) is not int or class_id_base < 0):
+        raise OptionError(f"class_id_base: expected a whole number from 0 on, or None, got {class_id_base!r}")
     path = Path(path)
     entries = read_json_object(path, ClassesFileError, _EXPECTED)
     if not entries:
@@ -140,7 +144,7 @@ def _checked_id(path: Path, key: str, value: object) -> int:
 
 
 def _image_index(path: Path, key: str) -> int:
-    if not (key.isascii() and key.isdigit()):
+    if not _IMAGE_INDEX.fullmatch(key):
         raise ClassesFileError(f"{path}: entry {key!r} is no image index; {_EXPECTED}")
     return int(key)
 

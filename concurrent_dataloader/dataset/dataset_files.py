@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from concurrent_dataloader._base.errors import MissingFileError, OptionError
+from concurrent_dataloader._base.errors import CredentialsFileError, MissingFileError, OptionError
 from concurrent_dataloader.dataset.cache_folder import user_cache_folder
 from concurrent_dataloader.dataset.classes import Classes, load_classes
 from concurrent_dataloader.dataset.credentials_file import (
@@ -48,13 +48,20 @@ def s3_options(file: CredentialsFile | None, *, bucket_name: str | None = None, 
     """
     options: dict[str, Any] = {}
     if file is not None:
-        options |= {"endpoint_url": file.endpoint_url, "region_name": file.region_name}
-    options |= {name: value for name, value in given.items() if value is not None}
-    bucket_name = bucket_name or (file.bucket_name if file else None)
+        named = ("endpoint_url", "region_name", "addressing_style", "ca_bundle")
+        options |= {name: value for name in named if (value := getattr(file, name)) is not None}
+    options |= {name: _text(name, value) for name, value in given.items() if value is not None}
+    if bucket_name is None and file is not None:
+        bucket_name = file.bucket_name
     if bucket_name is None:
         where = f'"bucket_name" of the credentials file {file.path}' if file else "a credentials file"
         raise OptionError(f"bucket_name: expected the name of a bucket, here or in {where}")
     return S3Options(bucket_name, fallback_credentials=file.credentials if file else None, **options)
+
+
+def _text(name: str, value: Any) -> Any:
+    """Returns a path as the string that `S3Options` hold, and everything else as it is."""
+    return os.fspath(value) if name == "ca_bundle" else value
 
 
 def read_with_boto3(options: S3Options, bucket_name: str, key: str) -> bytes:
@@ -95,8 +102,11 @@ def load_files(
     def provide(path: PathLike, kind: FileKind, check: Callable[[Path], object]) -> Path:
         path, entry = Path(path), download_entry(dataset_type, kind)
         url = file.download_urls.get(entry) if file else None
-        if url is not None:
-            download(url, path, check=check, read_s3=read_s3)
+        if file is not None and url is not None:
+            try:
+                download(url, path, check=check, read_s3=read_s3)
+            except CredentialsFileError as error:
+                raise CredentialsFileError(f"{file.path}: entry {entry!r}: {error}") from None
         elif not path.exists():
             where = f"the credentials file {file.path}" if file else "a credentials file"
             raise MissingFileError(

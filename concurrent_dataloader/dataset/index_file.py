@@ -47,7 +47,7 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
     packed = None
     try:
         large = path.stat().st_size >= PACKED_COPY_FROM_BYTES
-        if large or any(copy.exists() for copy in copies_of(path)):
+        if large or any(map(os.path.exists, copies_of(path))):
             source = source_of(settled_status(path))
             packed = open_copy(path, source) or (_make_copy(path, source) if large else None)
         return KeyIndex(packed or pack_in_memory(_batches(path)))
@@ -68,10 +68,9 @@ def check_index(path: Path) -> None:
 def _make_copy(path: Path, source: bytes) -> PackedKeys | None:
     for copy in copies_of(path):
         with CopyWriter(copy, path) as writer:
-            for batch in _batches(path):
+            batches = _batches(path)
+            while writer.error is None and (batch := next(batches, None)):
                 writer.add(batch)
-                if writer.error is not None:
-                    break
             packed = writer.publish(source)
         if packed is not None:
             return packed

@@ -6,11 +6,14 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from concurrent_dataloader._base.errors import DecodeError, OptionError
 from concurrent_dataloader.dataset.classes import Classes
 from concurrent_dataloader.dataset.decode import Decoder, resolve_decoder
+from concurrent_dataloader.dataset.derived import derived
+from concurrent_dataloader.dataset.folder_classes import FolderClasses
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.storage.protocol import ObjectStore
 
@@ -53,20 +56,56 @@ class IndexedDataset(Dataset[Any]):
         target_transform: Transform | None = None,
         decoder: str | Decoder = "pil",
     ) -> None:
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise OptionError(f"limit: expected a whole number from 1 on, or None for all, got {limit!r}")
+        check_limit(limit)
         packed = keys if isinstance(keys, KeyIndex) else KeyIndex.from_keys(keys)
         self.store = store
         self.keys = packed[:limit]
         self.transform = transform
         self.target_transform = target_transform
         self._classes = classes
+        self._targets: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
         self._decode = resolve_decoder(decoder)
 
     @property
     def class_id_base(self) -> int | None:
         """The class id of the classes file that is target 0; None without classes."""
         return None if self._classes is None else self._classes.id_base
+
+    @derived
+    def targets(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The 0-based targets of all samples, before ``target_transform``, as ``(samples,) int64``.
+
+        Found on first use, in about a microsecond a sample, and kept in this process.
+
+        Raises:
+            AttributeError: The dataset has no classes.
+            ClassesFileError: A key has no class.
+        """
+        if self._classes is None:
+            raise AttributeError(f"this {type(self).__name__} was made without classes, and so has no targets")
+        if self._targets is None:
+            self._targets = np.fromiter(map(self._classes.target_of, self.keys), np.int64, count=len(self.keys))
+        return self._targets
+
+    @derived
+    def class_to_idx(self) -> dict[str, int]:
+        """From each class folder to its 0-based target.
+
+        Raises:
+            AttributeError: The classes do not come from folders.
+        """
+        if not isinstance(self._classes, FolderClasses):
+            raise AttributeError(f"the classes of this {type(self).__name__} are not named by folders")
+        return dict(self._classes.class_to_idx)
+
+    @derived
+    def classes(self) -> list[str]:
+        """The class folders, in the order of their targets.
+
+        Raises:
+            AttributeError: The classes do not come from folders.
+        """
+        return list(self.class_to_idx)
 
     def set_transform(self, transform: Transform | None) -> None:
         """Sets what is called with each decoded image; workers that run already keep what they have."""
@@ -121,6 +160,15 @@ class IndexedDataset(Dataset[Any]):
         """Tells how many fetches will be in flight at once in this process, so that connection pools fit them."""
         self.store.set_max_concurrency(requests)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_targets": None}  # found again where they are needed, which in workers is seldom
+
     async def aclose(self) -> None:
         """Closes what the store holds on the running event loop."""
         await self.store.aclose()
+
+
+def check_limit(limit: int | None) -> None:
+    """Raises OptionError unless the limit is a whole number from 1 on, or None."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise OptionError(f"limit: expected a whole number from 1 on, or None for all, got {limit!r}")

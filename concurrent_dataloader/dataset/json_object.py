@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from concurrent_dataloader._base.errors import FileFormatError, MissingFileError
@@ -28,11 +29,23 @@ def read_json_object(path: Path, error_type: type[FileFormatError], expected: st
         raise error_type(f"{path} is no UTF-8 text at byte {error.start}; {expected}") from None
     problem = "does not hold a JSON object"
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         value = None
         problem = f"is not JSON at byte {len(text[: error.pos].encode())} (line {error.lineno}): {error.msg}"
+    except (ValueError, RecursionError) as error:  # two entries of one name, or what Python's parser has limits for
+        value = None
+        problem = f"cannot be read as JSON: {error}"
     if not isinstance(value, dict):
         # Raised out here: JSONDecodeError carries the whole text, and must not travel as this error's context.
         raise error_type(f"{path} {problem}; {expected}")
     return value
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuses a name that stands twice in one object, of which JSON's parser would silently keep the last."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        name, count = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{count} entries are named {name!r}")
+    return entries

@@ -33,7 +33,8 @@ def find_bad_key(keys: Sequence[str]) -> tuple[int, str] | None:
         The position of the first one and what is wrong with it, or None.
     """
     text = "".join(keys)
-    if all(keys) and "\0" not in text and not _UNNAMEABLE.search(text) and max(map(len, keys), default=0) <= _SHORT:
+    clean = "\0" not in text and (text.isascii() or not _UNNAMEABLE.search(text))
+    if clean and all(keys) and max(map(len, keys), default=0) <= _SHORT:
         return None
     return next(((at, fault) for at, key in enumerate(keys) if (fault := _fault_of(key))), None)
 

@@ -27,8 +27,16 @@ def pack_in_memory(batches: Iterable[KeyBatch]) -> PackedKeys:
     while count <= _MOST_ON_HEAP and (batch := next(stream, None)):
         start.append(batch)
         count += len(batch.keys)
-    nameless = count > _MOST_ON_HEAP and hasattr(os, "memfd_create")
-    return (_pack_nameless if nameless else _pack_on_heap)(itertools.chain(start, stream))
+    descriptor = _nameless_file() if count > _MOST_ON_HEAP else None
+    stream = itertools.chain(start, stream)
+    return _pack_on_heap(stream) if descriptor is None else _pack_nameless(stream, descriptor)
+
+
+def _nameless_file() -> int | None:
+    try:
+        return os.memfd_create("keys")
+    except (AttributeError, OSError):  # no Linux, or a sandbox without this call
+        return None
 
 
 def _pack_on_heap(batches: Iterable[KeyBatch]) -> PackedKeys:
@@ -40,8 +48,7 @@ def _pack_on_heap(batches: Iterable[KeyBatch]) -> PackedKeys:
     return PackedKeys(file.getvalue(), header)
 
 
-def _pack_nameless(batches: Iterable[KeyBatch]) -> PackedKeys:
-    descriptor = os.memfd_create("keys")
+def _pack_nameless(batches: Iterable[KeyBatch], descriptor: int) -> PackedKeys:
     try:
         with open(descriptor, "wb", closefd=False) as file:
             writer = PackWriter(file)

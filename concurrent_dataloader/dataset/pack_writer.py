@@ -38,11 +38,6 @@ class PackWriter:
         self._first_outside = -1
         file.write(bytes(HEADER_BYTES))
 
-    @property
-    def sized(self) -> bool:
-        """Whether the size of at least one key was given."""
-        return self._sized
-
     def add(self, batch: KeyBatch) -> None:
         """Appends keys: any strings, also those that no index file may hold."""
         keys = batch.keys
@@ -53,7 +48,7 @@ class PackWriter:
         ends = np.fromiter(lengths, dtype=np.uint64, count=len(keys)).cumsum(dtype=np.uint64)
         self._ends.append(ends + np.uint64(self._text_bytes))
         self._add_sizes(batch.sizes, len(keys))
-        if self._first_outside < 0:
+        if self._first_outside < 0 and (".." in text or "\0/" in "\0" + "\0".join(keys)):
             self._first_outside = next((self._key_count + at for at, key in enumerate(keys) if is_outside(key)), -1)
         self._key_count += len(keys)
         self._text_bytes += len(encoded)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -25,8 +25,9 @@ TICK_S = 0.02
 def copies_of(index: Path) -> Iterator[Path]:
     """Yields where a packed copy may lie, best first."""
     yield index.with_name(index.name + ".packed")
-    digest = hashlib.sha256(os.fsencode(index.resolve())).hexdigest()
-    yield user_cache_folder() / "index" / f"{digest[:32]}.packed"
+    with contextlib.suppress(RuntimeError):  # a user without a home folder, as in some containers
+        digest = hashlib.sha256(os.fsencode(index.resolve())).hexdigest()
+        yield user_cache_folder() / "index" / f"{digest[:32]}.packed"
 
 
 def open_copy(index: Path, source: bytes) -> PackedKeys | None:
@@ -65,10 +66,12 @@ class CopyWriter:
 
     Attributes:
         error: Why there will be no copy; None as long as there may be one.
+        sized: Whether the size of at least one key was given.
     """
 
     def __init__(self, copy: Path, index: Path) -> None:
         self.error: OSError | None = None
+        self.sized = False
         self._copy = copy
         self._part: Part | None = None
         self._writer: PackWriter | None = None
@@ -78,13 +81,9 @@ class CopyWriter:
                 shutil.copymode(index, self._part.file.name)
             self._writer = PackWriter(self._part.file)
 
-    @property
-    def sized(self) -> bool:
-        """Whether the size of at least one key was given."""
-        return self._writer is not None and self._writer.sized
-
     def add(self, batch: KeyBatch) -> None:
         """Appends keys, unless there has been an error."""
+        self.sized = self.sized or batch.sizes is not None
         with self._noting_errors():
             if self._writer is not None and self.error is None:
                 self._writer.add(batch)
@@ -114,7 +113,7 @@ class CopyWriter:
         if self._part is not None:
             self._part.discard()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _noting_errors(self) -> Iterator[None]:
         try:
             yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Self, Unpack
 
 from concurrent_dataloader._base.errors import IndexFileError
 from concurrent_dataloader.dataset.credentials_file import DatasetType, load_credentials_file
@@ -16,9 +18,12 @@ from concurrent_dataloader.dataset.dataset_files import (
     with_cache,
 )
 from concurrent_dataloader.dataset.decode import Decoder
+from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
+from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
 from concurrent_dataloader.dataset.index_maker import index_objects, listed_for
 from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
 from concurrent_dataloader.dataset.key_filter import KeyFilter, Patterns
+from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.storage import LocalStore
 
 
@@ -89,6 +94,38 @@ class ScratchDataset(IndexedDataset):
             target_transform=target_transform,
             decoder=decoder,
         )
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: PathLike,
+        *,
+        suffix: str | Sequence[str] | None = IMAGE_SUFFIXES,
+        **options: Unpack[SampleOptions],
+    ) -> Self:
+        """Lists a folder and takes classes from the folders in it, as torchvision's ``ImageFolder`` does.
+
+        Each folder right below ``path`` is a class; targets count them in sorted order, from 0. Samples come by class,
+        then by folder, then by file name.
+
+        Args:
+            path: The folder.
+            suffix: Take only files that end in it, or in one of several, whatever the case; None takes all.
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``use_cache``, ``cache_dir`` and
+                ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
+
+        Returns:
+            A dataset with ``classes``, ``class_to_idx`` and ``targets``.
+
+        Raises:
+            OptionError: An argument is wrong.
+            MissingFileError: There are no class folders, or some without a file that matches; they are named.
+            StorageError: A folder is not there or cannot be read.
+        """
+        check_suffix(suffix)
+        store = LocalStore(Path(path))
+        plan = Plan(store, **options)
+        return plan.dataset(cls, *list_class_folders(store, "", suffix))
 
     @classmethod
     def index_all(

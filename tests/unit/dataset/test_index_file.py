@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
-import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from concurrent_dataloader._base.errors import IndexFileError, MissingFileError
-from concurrent_dataloader.dataset import index_file, json_keys
-from concurrent_dataloader.dataset.index_file import load_index, write_index
+from concurrent_dataloader.dataset import index_file, json_keys, json_lines
+from concurrent_dataloader.dataset.index_file import load_index
+from concurrent_dataloader.dataset.key_batch import KeyBatch
 
 SOME_KEYS = [
     "scratch/imagenet/train/n01440764/n01440764_10026.JPEG",
@@ -25,7 +26,12 @@ SOME_KEYS = [
     ',"',
     "[x]",
 ]
-NON_EMPTY = st.text(st.characters(), min_size=1)
+# What can name an object or a file: no NUL, and of lone surrogates those alone that stand for a byte that is no UTF-8.
+NON_EMPTY = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+    | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"]),
+    min_size=1,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +78,34 @@ class TestReading:
         path.write_text("\n" + "\n".join(map(json.dumps, keys)))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(json_keys, "_READ_BYTES", piece)
+            patch.setattr(json_lines, "_READ_BYTES", piece)
             assert list(load_index(path)) == keys
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        entries=st.lists(st.tuples(NON_EMPTY, st.none() | st.integers(0, 2**63 - 1)), min_size=1),
+        piece=st.integers(1, 200),
+        end=st.sampled_from(["", "\n", "\r\n", "\n\n "]),
+    )
+    def test_lines_may_have_sizes(
+        self, path: Path, entries: list[tuple[str, int | None]], piece: int, end: str
+    ) -> None:
+        path.write_text("\n".join(json.dumps({"key": key, "size": size}) for key, size in entries) + end)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_lines, "_READ_BYTES", piece)
+            index = load_index(path)
+        assert [(key, index.size_of(at)) for at, key in enumerate(index)] == entries
+
+    def test_lines_with_and_without_sizes_may_stand_together(self, path: Path) -> None:
+        path.write_text('{"size": 0, "key": "a"}\r\n"b"\r\n\r\n{"key": "c", "etag": "x"}\r\n{"key": "d", "size": 7}')
+        index = load_index(path)
+        assert list(index) == ["a", "b", "c", "d"]
+        assert [index.size_of(at) for at in range(4)] == [0, None, None, 7]
+
+    def test_the_name_of_a_local_file_that_is_no_utf8_comes_back(self, path: Path) -> None:
+        name = os.fsdecode(b"caf\xe9.jpeg")
+        path.write_text(json.dumps([name]))
+        assert os.fsencode(load_index(path)[0]) == b"caf\xe9.jpeg"
 
     def test_a_file_of_one_line_is_one_key(self, path: Path) -> None:
         path.write_text('"a/b"')
@@ -89,6 +122,15 @@ class TestReading:
 
 
 class TestRefusing:
+    def test_a_file_that_is_written_to_while_it_is_read(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read_keys(file: BinaryIO, name: Path) -> Iterator[KeyBatch]:
+            yield from json_keys.read_keys(file, name)
+            with path.open("a") as writer:
+                writer.write("\n")
+
+        monkeypatch.setattr(index_file, "read_keys", read_keys)
+        assert "was written to while it was read" in refusal_of(path, b'["a", "b"]')
+
     def test_a_missing_file(self, path: Path) -> None:
         with pytest.raises(MissingFileError, match=str(path)):
             load_index(path)
@@ -127,12 +169,52 @@ class TestRefusing:
         assert "entry 1 (counted from 0) is an empty string" in refusal_of(path, b'["a", ""]')
 
     @pytest.mark.parametrize(
+        ("key", "fault"),
+        [
+            ("", "is an empty string"),
+            ("a\0b", r"is 'a\x00b'; expected a key without NUL"),
+            ("a\ud800", r"is 'a\ud800'; expected a key without half characters"),
+            ("x" * 12_289, "has 12289 bytes"),
+            ("ä" * 6145, "has 12290 bytes"),
+        ],
+        ids=["empty", "NUL", "surrogate", "long", "long in UTF-8"],
+    )
+    @pytest.mark.parametrize("form", ["list", "lines", "objects"])
+    def test_a_string_that_can_name_nothing_is_numbered(self, path: Path, key: str, fault: str, form: str) -> None:
+        keys = ["a", "b", key, ""]
+        objects = "\n".join(json.dumps({"key": each}) for each in keys)
+        text = {"list": json.dumps(keys), "lines": "\n".join(map(json.dumps, keys)), "objects": objects}[form]
+        assert f"entry 2 (counted from 0) {fault}" in refusal_of(path, text.encode())
+
+    def test_a_key_of_the_greatest_length_is_read(self, path: Path) -> None:
+        keys = ["\x01" * 12_288, "😀" * 3072]
+        path.write_text(json.dumps(keys))
+        assert list(load_index(path)) == keys
+
+    @pytest.mark.parametrize("after", ['", "a"]', '"]', ""])
+    def test_an_entry_of_a_megabyte_is_refused(self, path: Path, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(json_keys, "_READ_BYTES", 1 << 17)
+        assert "is not JSON at byte 6: a string" in refusal_of(path, b'["a", "' + b"x" * (1 << 20) + after.encode())
+
+    def test_a_line_that_never_ends_is_refused_before_the_end_of_the_file(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(json_lines, "_READ_BYTES", 1 << 17)
+        content = b'\n"a"\n{"key": "' + b"x" * (1 << 20)
+        assert "line 3 has more than 131072 bytes" in refusal_of(path, content)
+
+    @pytest.mark.parametrize("size", ["-1", "1.5", "true", '"7"', "[]", "9223372036854775808"])
+    def test_a_size_that_is_none_names_the_line(self, path: Path, size: str) -> None:
+        content = f'{{"key": "a", "size": 3}}\n{{"key": "b", "size": {size}}}\n'
+        assert f'line 2 has the "size" {size}; expected' in refusal_of(path, content.encode())
+
+    @pytest.mark.parametrize(
         ("content", "byte", "reason"),
         [
             (b"n01440764_1.JPEG\n", 0, ""),
             ("ä".encode(), 0, ""),
             (b'["a", "b"', 9, "no ',' or ']' after an entry"),
-            (b'["a", "b', 6, "this is no entry"),
+            (b'["a", "b', 6, "a string that does not end"),
             (b'["a", ', 6, "the list is not closed"),
             (b'["a", ]', 6, "this is no entry"),
             (b'["a" "b"]', 5, "no ',' or ']' after an entry"),
@@ -161,135 +243,26 @@ class TestRefusing:
         monkeypatch.setattr(json_keys, "_READ_BYTES", 1 << 17)
         assert "is not JSON at byte 6" in refusal_of(path, b'["a", "' + b"x" * (1 << 20))
 
-    @pytest.mark.parametrize("line", [b"3", b"a", b'"a', b'{"key": "a"}', b'"a" "b"', b'"a", "b"', b'"\xff"'])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"3",
+            b"a",
+            b'"a',
+            b'{"a": 1}',
+            b'{"key": 1}',
+            b'{"key": "a"',
+            b'"a" "b"',
+            b'"a", "b"',
+            b'"\xff"',
+            b"[" * 9999,
+        ],
+        ids=repr,
+    )
     def test_a_bad_line_is_numbered(self, path: Path, line: bytes) -> None:
-        assert "line 4 is not one key in double quotes" in refusal_of(path, b'\n"a"\n"b"\n' + line + b'\n"c"')
+        assert "line 4 is not one key; expected" in refusal_of(path, b'\n"a"\n"b"\n' + line + b'\n"c"')
 
     def test_a_damaged_gzip_file(self, path: Path) -> None:
         whole = gzip.compress(json.dumps(SOME_KEYS * 100).encode())
         assert "damaged gzip" in refusal_of(path, whole[:-20])
         assert "damaged gzip" in refusal_of(path, whole[:-6] + bytes(6))
-
-
-class TestPackedCopy:
-    @pytest.fixture
-    def big(self, path: Path) -> Path:
-        write_index(path, (f"train/{number}.JPEG" for number in range(20_000)), "a test")
-        assert path.stat().st_size > index_file.PACKED_COPY_FROM_BYTES
-        return path
-
-    @pytest.fixture
-    def parsed(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-        """The files that were parsed rather than mapped."""
-        calls: list[Path] = []
-        monkeypatch.setattr(
-            index_file, "read_keys", lambda file, path: (calls.append(path), json_keys.read_keys(file, path))[1]
-        )
-        return calls
-
-    def test_a_small_index_has_none(self, path: Path) -> None:
-        write_index(path, SOME_KEYS, "a test")
-        assert list(load_index(path)) == SOME_KEYS
-        assert list(path.parent.iterdir()) == [path]
-
-    def test_the_second_start_maps_it(self, big: Path, parsed: list[Path]) -> None:
-        first, second = load_index(big), load_index(big)
-        assert parsed == [big]
-        assert list(first) == list(second) == [f"train/{number}.JPEG" for number in range(20_000)]
-        assert len(pickle.dumps(second)) < 500
-
-    def test_nothing_else_is_left_behind(self, big: Path, cache_folder: Path) -> None:
-        load_index(big)
-        assert sorted(each.name for each in big.parent.iterdir()) == ["index.json", "index.json.packed"]
-
-    def test_it_is_as_readable_as_the_index(self, big: Path) -> None:
-        big.chmod(0o640)
-        load_index(big)
-        assert (big.parent / "index.json.packed").stat().st_mode & 0o777 == 0o640
-
-    def test_a_changed_index_is_parsed_again(self, big: Path, parsed: list[Path]) -> None:
-        load_index(big)
-        big.write_text(big.read_text().replace("train", "valid"))
-        assert load_index(big)[0] == "valid/0.JPEG"
-        assert load_index(big)[-1] == "valid/19999.JPEG"
-        assert len(parsed) == 2
-
-    def test_a_changed_index_of_the_same_size_and_time_is_parsed_again(self, big: Path) -> None:
-        load_index(big)
-        status = big.stat()
-        big.write_text(big.read_text().replace("train", "valid"))
-        os.utime(big, ns=(status.st_atime_ns, status.st_mtime_ns))
-        assert load_index(big)[0] == "valid/0.JPEG"
-
-    def test_a_damaged_copy_is_made_again(self, big: Path, parsed: list[Path]) -> None:
-        load_index(big)
-        copy = big.parent / "index.json.packed"
-        block = bytearray(copy.read_bytes())
-        block[1000] ^= 1
-        copy.write_bytes(block)
-        assert list(load_index(big))[500:502] == ["train/500.JPEG", "train/501.JPEG"]
-        load_index(big)
-        assert len(parsed) == 2
-
-    def test_an_open_index_keeps_its_keys_when_the_file_changes(self, big: Path) -> None:
-        index = load_index(big)
-        big.write_text(big.read_text().replace("train", "valid"))
-        load_index(big)
-        assert index[7] == pickle.loads(pickle.dumps(index))[7] == "train/7.JPEG"
-
-    def test_the_cache_folder_serves_where_the_index_cannot_be_written_beside(
-        self, big: Path, cache_folder: Path, parsed: list[Path]
-    ) -> None:
-        (big.parent / "index.json.packed").mkdir()  # stands for a read-only folder, which root could write to
-        load_index(big)
-        assert load_index(big)[3] == "train/3.JPEG"
-        assert parsed == [big]
-        assert len(list((cache_folder / "concurrent_dataloader" / "index").iterdir())) == 1
-
-    def test_without_any_place_for_it_the_keys_stay_in_memory_and_that_is_said(
-        self, big: Path, cache_folder: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        (big.parent / "index.json.packed").mkdir()
-        cache_folder.write_text("no folder")
-        with caplog.at_level(logging.WARNING):
-            index = load_index(big)
-        assert "no packed copy" in caplog.text
-        assert pickle.loads(pickle.dumps(index))[19_999] == "train/19999.JPEG"
-
-    def test_a_bad_large_index_leaves_no_copy(self, big: Path) -> None:
-        big.write_text(big.read_text().rstrip("]\n"))
-        with pytest.raises(IndexFileError, match="no ',' or ']' after an entry"):
-            load_index(big)
-        assert list(big.parent.iterdir()) == [big]
-
-
-class TestWriting:
-    @pytest.mark.parametrize("name", ["index.json", "index.json.gz", "new/folder/index.json"])
-    def test_what_was_written_is_read(self, tmp_path: Path, name: str) -> None:
-        assert write_index(tmp_path / name, iter(SOME_KEYS), "a test") == len(SOME_KEYS)
-        assert list(load_index(tmp_path / name)) == SOME_KEYS
-        raw = (tmp_path / name).read_bytes()
-        assert json.loads(gzip.decompress(raw) if name.endswith("gz") else raw) == SOME_KEYS
-
-    def test_no_keys_write_nothing(self, path: Path) -> None:
-        with pytest.raises(MissingFileError, match="nothing in s3://bucket/ matches"):
-            write_index(path, [], "s3://bucket/")
-        assert list(path.parent.iterdir()) == []
-
-    @pytest.mark.parametrize("name", ["index.json", "index.json.gz"])
-    def test_an_interrupted_listing_leaves_the_old_index(self, tmp_path: Path, name: str) -> None:
-        def listing():  # type: ignore[no-untyped-def]
-            yield "new"
-            raise KeyboardInterrupt
-
-        write_index(tmp_path / name, ["old"], "a test")
-        with pytest.raises(KeyboardInterrupt):
-            write_index(tmp_path / name, listing(), "a test")
-        assert list(load_index(tmp_path / name)) == ["old"]
-        assert len(list(tmp_path.iterdir())) == 1
-
-    def test_a_new_index_has_the_mode_of_any_new_file(self, path: Path) -> None:
-        write_index(path, ["a"], "a test")
-        other = path.with_name("other")
-        other.touch()
-        assert path.stat().st_mode == other.stat().st_mode

@@ -11,7 +11,13 @@ from aws_environment import isolate_aws
 from benchmarking.endpoint import S3Endpoint
 from concurrent_dataloader._base.errors import MissingFileError, StorageError
 from concurrent_dataloader.dataset import S3Dataset, ScratchDataset, load_index
-from concurrent_dataloader.dataset.index_maker import index_folders, index_objects, listed_for, path_of_folder
+from concurrent_dataloader.dataset.index_maker import (
+    index_folders,
+    index_objects,
+    listed_for,
+    path_of_folder,
+    with_progress,
+)
 from concurrent_dataloader.dataset.inventory_rows import UNKNOWN_SIZE
 from concurrent_dataloader.dataset.key_filter import KeyFilter
 from concurrent_dataloader.storage import LocalStore, ObjectInfo, s3_boto3
@@ -78,6 +84,10 @@ def test_index_files_below_the_folder_are_not_listed(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     listing = listed_for([tmp_path / "index.json"], LocalStore(tmp_path), "", show_progress=False)
     assert [each.key for each in listing] == ["1.jpg", "other.json"]
+
+
+def test_a_progress_bar_changes_no_object() -> None:
+    assert list(with_progress(OBJECTS, True)) == list(with_progress(OBJECTS, False)) == OBJECTS
 
 
 def test_index_all_of_a_folder_takes_patterns_and_a_limit(tmp_path: Path) -> None:

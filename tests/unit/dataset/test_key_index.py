@@ -8,11 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concurrent_dataloader.dataset import key_index
+from concurrent_dataloader.dataset.key_batch import KeyBatch
 from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.dataset.memory_pack import pack_in_memory
 
 ANY_TEXT = st.text(st.characters())  # surrogates too: a local file name that is no UTF-8 has them
 KEYS = st.lists(st.one_of(st.text(max_size=12), ANY_TEXT, st.sampled_from(["", "a", "ä", "😀", "a/../b", "/a"])))
 SLICES = st.slices(12)
+SIZES = st.none() | st.integers(0, 2**63 - 1)
+
+
+def sized(entries: list[tuple[str, int | None]]) -> KeyIndex:
+    return KeyIndex(pack_in_memory([KeyBatch([key for key, _ in entries], [size for _, size in entries])]))
 
 
 @given(KEYS)
@@ -74,3 +82,40 @@ def test_a_float_is_no_index() -> None:
 def test_a_slice_shares_the_bytes_of_the_whole() -> None:
     index = KeyIndex.from_keys([str(number) for number in range(100)])
     assert index[10:20]._packed is index._packed
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), SIZES)), SLICES, SLICES)
+def test_slices_and_pickles_keep_the_sizes(entries: list[tuple[str, int | None]], outer: slice, inner: slice) -> None:
+    index = pickle.loads(pickle.dumps(sized(entries)[outer]))[inner]
+    assert [(key, index.size_of(at)) for at, key in enumerate(index)] == entries[outer][inner]
+
+
+def test_a_size_is_asked_for_like_a_key() -> None:
+    index = sized([("a", 1), ("b", None), ("c", 3)])
+    assert [index.size_of(at) for at in (-1, np.int64(0), torch.tensor(1))] == [3, 1, None]
+
+
+@pytest.mark.parametrize("index", [KeyIndex.from_keys(["a"]), sized([("a", 1)])])
+def test_the_size_of_a_key_that_is_not_there_is_an_index_error(index: KeyIndex) -> None:
+    with pytest.raises(IndexError, match="out of range for 1 keys"):
+        index.size_of(1)
+
+
+def test_batches_with_and_without_sizes_make_one_index() -> None:
+    batches = [KeyBatch(["a", "b"]), KeyBatch(["c"], [7]), KeyBatch(["d"]), KeyBatch(["e"], [None])]
+    index = KeyIndex(pack_in_memory(batches))
+    assert list(index) == ["a", "b", "c", "d", "e"]
+    assert [index.size_of(at) for at in range(5)] == [None, None, 7, None, None]
+
+
+@given(st.lists(st.text("aä😀\ud800", max_size=2), max_size=30), SLICES)
+def test_duplicates_are_counted(keys: list[str], part: slice) -> None:
+    wanted = keys[part]
+    for batch in (1, 3, 1 << 16):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(key_index, "_BATCH", batch)
+            assert KeyIndex.from_keys(keys)[part].count_duplicates() == len(wanted) - len(set(wanted))
+
+
+def test_all_keys_being_one_is_counted() -> None:
+    assert KeyIndex.from_keys(["a"] * 100_000).count_duplicates() == 99_999

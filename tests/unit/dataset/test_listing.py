@@ -16,7 +16,7 @@ from concurrent_dataloader.dataset.listing import list_keys, list_objects
 from concurrent_dataloader.dataset.range_listing import list_ranges
 from concurrent_dataloader.storage import LocalStore, MemoryStore, ObjectInfo, Page
 
-names = st.text(st.sampled_from("ab0é-.😀"), min_size=1, max_size=3)
+names = st.text(st.sampled_from("ab0é-./😀"), min_size=1, max_size=3)
 keys = st.lists(names, min_size=1, max_size=4).map("/".join)
 trees = st.sets(keys, max_size=60)
 
@@ -65,6 +65,15 @@ def test_parallel_listing_costs_few_requests_more_than_serial(shape: str) -> Non
     store = store_of(SHAPES[shape], page_size=10, latency_s=0.002)
     count = sum(1 for _ in list_objects(store))
     assert store.requests < 4 * count / 10 + 50
+
+
+def test_more_folders_than_threads_lose_and_double_nothing() -> None:
+    keys = [f"train/n{folder:03}/{image}.JPEG" for folder in range(150) for image in range(3)]
+    assert list(list_keys(store_of(keys, page_size=10))) == keys
+
+
+def test_a_folder_that_sorts_between_files_stays_there() -> None:
+    assert list(list_keys(store_of(["a.png", "a/1.png", "a-1.png", "b"]))) == ["a-1.png", "a.png", "a/1.png", "b"]
 
 
 def test_markers_of_folders_are_left_out() -> None:

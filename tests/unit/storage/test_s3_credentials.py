@@ -109,6 +109,9 @@ def test_no_secret_shows_in_a_repr_or_in_the_message_for_a_wrong_argument() -> N
     with pytest.raises(OptionError, match="credentials in it") as caught:
         S3Options("bucket", "https://key:file-secret@host")
     assert "file-secret" not in str(caught.value)
+    with pytest.raises(OptionError, match="a query or fragment") as caught:
+        S3Options("bucket", "https://host/key?X-Amz-Signature=file-secret")
+    assert "file-secret" not in str(caught.value)
 
 
 def test_what_the_chain_found_is_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
