@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all is well, 1 something failed or was found, 2 wrong use, 130 after Ctrl-C.
     """
+    if argv is None:
+        gc.freeze()  # what torch has put on the heap is no garbage: walking it would double the cost of a listing
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as end:  # argparse has said why

@@ -1,80 +1,50 @@
-"""Lists the keys of a store for an index."""
+"""Lists the objects of a store for an index."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
-from tqdm import tqdm
+from concurrent_dataloader.dataset.folder_walk import walk_folders
+from concurrent_dataloader.dataset.range_listing import LISTING_THREADS, list_ranges
+from concurrent_dataloader.storage import S3Store
+from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore, PagedStore
 
-from concurrent_dataloader._base.errors import OptionError
-from concurrent_dataloader.dataset.packed_keys import ENCODING_ERRORS
-from concurrent_dataloader.storage.protocol import ObjectStore
+__all__ = ["LISTING_THREADS", "list_keys", "list_objects"]
 
-LISTING_THREADS = 32  # prefixes listed at once; listing is waiting, and S3 allows 5,500 requests a second and prefix
+# S3's directory buckets (Express One Zone) list in no order, and from the beginning only; their names end so.
+_UNORDERED = "--x-s3"
 
 
-def list_keys(store: ObjectStore, prefix: str = "") -> Iterator[str]:
-    """Yields every key that starts with a prefix, in the order of their UTF-8 bytes.
+def list_objects(store: ObjectStore, prefix: str = "") -> Generator[ObjectInfo]:
+    """Yields every object whose key starts with a prefix, in the order of their keys' UTF-8 bytes.
 
-    The folders of the first level with more than one entry are listed at once. Markers of empty folders (keys that end
-    in ``/``) are left out.
+    Up to `LISTING_THREADS` requests are in flight at once. Markers of empty folders (keys that end in ``/``) are left
+    out.
 
     Args:
         store: What to list.
         prefix: Where; need not end at a ``/``.
 
-    Shutdown:
-        At the end, or when the generator is closed, the threads are joined: after the requests in flight, which the
-        store bounds in time.
-    """
-    folders, objects = store.list_prefixes(prefix)
-    while len(folders) == 1 and not objects:
-        folders, objects = store.list_prefixes(folders[0])
-    keys = heapq.merge(_keys_below(store, sorted(folders, key=_bytes)), (each.key for each in objects), key=_bytes)
-    return (key for key in keys if not key.endswith("/"))
-
-
-def chosen(keys: Iterable[str], suffix: str | Sequence[str] | None) -> Iterator[str]:
-    """Yields the keys that end in a suffix, or in one of several, whatever their case; all of them for None.
-
     Raises:
-        OptionError: It is neither a string nor a sequence of strings.
+        StorageError: A request failed, or the store does not keep to S3's order.
+
+    Shutdown:
+        At the end, or when the generator is closed, the threads end (see `list_ranges` and `walk_folders`).
     """
-    if suffix is None:
-        return iter(keys)
-    suffixes = (suffix,) if isinstance(suffix, str) else tuple(suffix)
-    if not suffixes or not all(isinstance(each, str) for each in suffixes):
-        raise OptionError(f"suffix: expected a string such as '.JPEG', a sequence of them, or None, got {suffix!r}")
-    endings = tuple(each.lower() for each in suffixes)
-    return (key for key in keys if key.lower().endswith(endings))
+    if isinstance(store, PagedStore) and not _is_unordered(store):
+        with closing(list_ranges(store, prefix)) as pages:
+            yield from (each for page in pages for each in page if not each.key.endswith("/"))
+        return
+    with closing(walk_folders(store, prefix)) as objects:
+        yield from (each for each in objects if not each.key.endswith("/"))
 
 
-def with_progress(keys: Iterable[str], show: bool) -> Iterator[str]:
-    """Yields the keys and shows their number and rate on a terminal."""
-    # None switches the bar off where standard error is no terminal.
-    return iter(tqdm(keys, desc="indexing", unit=" keys", unit_scale=True, disable=None if show else True))
+def list_keys(store: ObjectStore, prefix: str = "") -> Iterator[str]:
+    """Yields the keys of `list_objects`."""
+    with closing(list_objects(store, prefix)) as objects:
+        yield from (each.key for each in objects)
 
 
-def _keys_below(store: ObjectStore, folders: list[str]) -> Iterator[str]:
-    with ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix="listing") as pool:
-        ahead = iter(folders)
-        # A window, not all at once: what is listed before its turn waits in memory.
-        waiting = [pool.submit(_list, store, folder) for folder in itertools.islice(ahead, 2 * LISTING_THREADS)]
-        try:
-            while waiting:
-                yield from waiting.pop(0).result()
-                waiting += [pool.submit(_list, store, folder) for folder in itertools.islice(ahead, 1)]
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _list(store: ObjectStore, folder: str) -> list[str]:
-    return [each.key for each in store.list(folder)]
-
-
-def _bytes(key: str) -> bytes:
-    return key.encode("utf-8", ENCODING_ERRORS)
+def _is_unordered(store: object) -> bool:
+    return isinstance(store, S3Store) and store.options.bucket_name.endswith(_UNORDERED)

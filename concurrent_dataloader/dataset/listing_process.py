@@ -13,11 +13,11 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 from concurrent_dataloader._base import errors
-from concurrent_dataloader.dataset.listing import list_keys
+from concurrent_dataloader.dataset.listing import list_objects
 from concurrent_dataloader.storage import ObjectInfo, ObjectOptions, ObstoreStore
 
 _BATCH = 1000  # entries in one line of output
@@ -57,16 +57,12 @@ def answer(job: dict[str, Any]) -> None:
     try:
         store = ObstoreStore(ObjectOptions(**job["options"]))
         _say(store.list_prefixes(job["prefix"])[0])
-        entries = iter(list_keys(store, job["prefix"]))
+        entries = iter(list_objects(store, job["prefix"]))
         while batch := list(itertools.islice(entries, _BATCH)):
-            _say(list(_pairs(batch)))
+            _say([(each.key, each.size_bytes) for each in batch])
         _say(None)
     except errors.ConcurrentDataLoaderError as error:
         _say({"error": type(error).__name__, "message": str(error)})
-
-
-def _pairs(entries: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, int]]:
-    return ((each, 0) if isinstance(each, str) else (each.key, each.size_bytes) for each in entries)
 
 
 def _say(value: object) -> None:

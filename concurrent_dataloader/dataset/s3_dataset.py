@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -20,9 +21,10 @@ from concurrent_dataloader.dataset.dataset_files import (
 from concurrent_dataloader.dataset.decode import Decoder
 from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
 from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
-from concurrent_dataloader.dataset.index_file import write_index
+from concurrent_dataloader.dataset.index_maker import index_objects, listed_for
 from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
-from concurrent_dataloader.dataset.listing import LISTING_THREADS, chosen, list_keys, with_progress
+from concurrent_dataloader.dataset.key_filter import KeyFilter, Patterns
+from concurrent_dataloader.dataset.listing import LISTING_THREADS
 from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.dataset.store_uri import s3_store
 from concurrent_dataloader.storage import S3Store
@@ -181,7 +183,10 @@ class S3Dataset(IndexedDataset):
         index_file: PathLike,
         *,
         prefix: str = "",
-        suffix: str | Sequence[str] | None = None,
+        suffix: Patterns = None,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        limit: int | None = None,
         s3_credential_file: PathLike | None = None,
         bucket_name: str | None = None,
         endpoint_url: str | None = None,
@@ -194,12 +199,17 @@ class S3Dataset(IndexedDataset):
     ) -> int:
         """Lists a bucket, or a part of it, into an index file, which appears whole or not at all.
 
-        Keys are in the order of their UTF-8 bytes; folders are listed in parallel, and their markers are left out.
+        Keys are in the order of their UTF-8 bytes. The bucket is listed in parts at once, whatever its folders look
+        like; the folders' markers are left out.
 
         Args:
-            index_file: Where to write; gzipped if the name ends in ``.gz``.
+            index_file: Where to write; JSON lines if the name ends in ``.jsonl``, gzipped if ``.gz`` follows.
             prefix: List only keys that start with it.
             suffix: Take only keys that end in it, whatever the case; or in one of several: ``(".jpeg", ".png")``.
+            include: Take only keys that match it, or one of several: shell patterns for the path below the prefix's
+                last ``/``, such as ``"train/*.png"``; ``*`` stands for any characters, ``/`` included.
+            exclude: Leave out keys that match it, or one of several, whatever ``suffix`` and ``include`` say.
+            limit: Stop after so many keys; None takes all.
             s3_credential_file: As for the dataset.
             bucket_name: As for the dataset.
             endpoint_url: As for the dataset.
@@ -230,8 +240,9 @@ class S3Dataset(IndexedDataset):
             max_concurrency=LISTING_THREADS,
         )
         store = S3Store(options)
-        keys = chosen(list_keys(store, prefix), suffix)
-        count = write_index(index_file, with_progress(keys, show_progress), store.describe(prefix))
+        key_filter = KeyFilter(suffix, include, exclude, prefix=prefix, limit=limit)
+        with closing(listed_for([index_file], store, prefix, show_progress)) as objects:
+            count = index_objects(index_file, objects, key_filter, store.describe(prefix))
         if upload_key is not None:
             store.put(upload_key, Path(index_file).read_bytes())
             _log.info("uploaded the index to %s", store.describe(upload_key))

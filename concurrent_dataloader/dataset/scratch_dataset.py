@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -21,9 +20,9 @@ from concurrent_dataloader.dataset.dataset_files import (
 from concurrent_dataloader.dataset.decode import Decoder
 from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
 from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
-from concurrent_dataloader.dataset.index_file import write_index
+from concurrent_dataloader.dataset.index_maker import index_objects, listed_for
 from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
-from concurrent_dataloader.dataset.listing import chosen, with_progress
+from concurrent_dataloader.dataset.key_filter import KeyFilter, Patterns
 from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.storage import LocalStore
 
@@ -138,18 +137,26 @@ class ScratchDataset(IndexedDataset):
         *,
         local_path: PathLike | None = None,
         prefix: str = "",
-        suffix: str | Sequence[str] | None = None,
+        suffix: Patterns = None,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        limit: int | None = None,
         show_progress: bool = True,
     ) -> int:
         """Lists a folder, at any depth, into an index file, which appears whole or not at all.
 
-        Paths are relative to ``local_path``, in the order of their UTF-8 bytes. The index file itself is left out.
+        Paths are relative to ``local_path``, in the order of their UTF-8 bytes. Folders are read many at once. The
+        index file itself is left out.
 
         Args:
-            index_file: Where to write; gzipped if the name ends in ``.gz``.
+            index_file: Where to write; JSON lines if the name ends in ``.jsonl``, gzipped if ``.gz`` follows.
             local_path: The folder; None is the working directory.
             prefix: List only paths that start with it, such as ``"train/"``.
             suffix: Take only files that end in it, whatever the case; or in one of several: ``(".jpeg", ".png")``.
+            include: Take only paths that match it, or one of several: shell patterns for the path below the prefix's
+                last ``/``, such as ``"train/*.png"``; ``*`` stands for any characters, ``/`` included.
+            exclude: Leave out paths that match it, or one of several, whatever ``suffix`` and ``include`` say.
+            limit: Stop after so many paths; None takes all.
             show_progress: Show a progress bar, if standard error is a terminal.
 
         Returns:
@@ -161,17 +168,10 @@ class ScratchDataset(IndexedDataset):
             StorageError: A folder cannot be read.
         """
         store = LocalStore(_root(local_path))
-        own = _own_files(store.root, Path(index_file))
-        keys = chosen((each.key for each in store.list(prefix) if not own.fullmatch(each.key)), suffix)
-        return write_index(index_file, with_progress(keys, show_progress), store.describe(prefix))
+        key_filter = KeyFilter(suffix, include, exclude, prefix=prefix, limit=limit)
+        with closing(listed_for([index_file], store, prefix, show_progress)) as objects:
+            return index_objects(index_file, objects, key_filter, store.describe(prefix))
 
 
 def _root(local_path: PathLike | None) -> Path | None:
     return None if local_path is None else Path(local_path)
-
-
-def _own_files(root: Path, index_file: Path) -> re.Pattern[str]:
-    """Matches the index file, its packed copy and the part that is being written, as paths below the root."""
-    folder, name = os.path.split(os.path.relpath(os.path.abspath(index_file), root))
-    before = re.escape(f"{folder}/" if folder else "")
-    return re.compile(rf"{before}(?:{re.escape(name)}(?:\.packed)?|\.{re.escape(name)}\.[0-9a-f]+\.part)")

@@ -5,12 +5,14 @@ from concurrent_dataloader.storage.memory import MemoryStore
 from concurrent_dataloader.storage.object_options import ObjectOptions
 from concurrent_dataloader.storage.obstore_store import ObstoreStore
 from concurrent_dataloader.storage.options import AddressingStyle, ClientName, S3Options, StaticCredentials
-from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore
+from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore, Page, PagedStore
 from concurrent_dataloader.storage.s3 import S3Store
 
 __all__ = [
     "ObjectStore",
     "ObjectInfo",
+    "Page",
+    "PagedStore",
     "S3Store",
     "S3Options",
     "StaticCredentials",

@@ -88,6 +88,10 @@ class LocalStore:
                 objects.append(ObjectInfo(key, size_bytes))
         return prefixes, objects
 
+    def folder_identity(self, prefix: str) -> tuple[int, int]:
+        """Returns device and inode of the folder that holds a level: a symbolic link may lead to one twice."""
+        return _identity(self._path(_folder_of(prefix)))
+
     def put(self, key: str, body: bytes) -> None:
         path = self._path(key)
         folder, name = os.path.split(path)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from concurrent_dataloader._base.errors import ObjectNotFound, StorageError
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.process_local import ProcessLocal
-from concurrent_dataloader.storage.protocol import Level, ObjectInfo
+from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
 from concurrent_dataloader.storage.ranges import check_range, past_end_message
 
 Faults = Mapping[str, Sequence[Exception | None]]
@@ -29,6 +29,7 @@ class MemoryStore:
         faults: Per key, what its first, second, ... reading raises; None, and all after the last, succeed. A truncated
             body is an ``IncompleteBody``, since a store hands on no short ones.
         gates: Per key, an event that each reading waits for before it answers.
+        page_size: Entries of a listing's page at most.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class MemoryStore:
         latency_s: float = 0.0,
         faults: Faults | None = None,
         gates: Mapping[str, threading.Event] | None = None,
+        page_size: int = 1000,
     ) -> None:
+        self.page_size = page_size
         self._objects = objects if objects is not None else {}
         self._latency_s = latency_s
         self._faults = dict(faults or {})
@@ -107,6 +110,19 @@ class MemoryStore:
                 objects.append(info)
         return list(prefixes), objects
 
+    def list_page(
+        self, prefix: str, start_after: str = "", delimiter: str = "", max_entries: int | None = None
+    ) -> Page:
+        """As `PagedStore` has it; a reading of the key ``prefix``, so that latency, faults and gates count for it."""
+        with self._reading(prefix) as fault:
+            time.sleep(self._latency_s)
+            if prefix in self._gates:
+                self._gates[prefix].wait()
+            if fault is not None:
+                raise fault
+            behind = [info for info in self.list(prefix) if info.key > start_after]
+            return _first_entries(behind, prefix, delimiter, min(max_entries or self.page_size, self.page_size))
+
     def put(self, key: str, body: bytes) -> None:
         self._objects[key] = body
 
@@ -139,6 +155,16 @@ class MemoryStore:
             return self._objects[key]
         except KeyError:
             raise ObjectNotFound(f"{self.describe(key)}: there is no such object") from None
+
+
+def _first_entries(objects: list[ObjectInfo], prefix: str, delimiter: str, size: int) -> Page:
+    names: dict[str, ObjectInfo | None] = {}
+    for info in objects:
+        level, found, _ = info.key[len(prefix) :].partition(delimiter) if delimiter else (info.key, "", "")
+        names[f"{prefix}{level}{found}" if found else info.key] = None if found else info
+    entries = list(names.items())[:size]
+    prefixes = [name for name, info in entries if info is None]
+    return Page(prefixes, [info for _, info in entries if info is not None], len(names) > size)
 
 
 class _Gauge:

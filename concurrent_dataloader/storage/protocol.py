@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,20 @@ class ObjectInfo:
 
 # One level of a listing: common prefixes and objects. Named, because within a store `list` is its method.
 Level: TypeAlias = tuple[list[str], list[ObjectInfo]]
+
+
+class Page(NamedTuple):
+    """One answer to a request for a listing.
+
+    Attributes:
+        prefixes: Common prefixes, if a delimiter was given; each ends in it.
+        objects: The objects.
+        truncated: Whether more follows.
+    """
+
+    prefixes: list[str]
+    objects: list[ObjectInfo]
+    truncated: bool
 
 
 @runtime_checkable
@@ -77,4 +91,26 @@ class ObjectStore(Protocol):
 
     async def aclose(self) -> None:
         """Closes what belongs to the running event loop (an aiobotocore session); idempotent."""
+        ...
+
+
+@runtime_checkable
+class PagedStore(Protocol):
+    """An `ObjectStore` that can start a listing behind any key, so that parts of it can be listed at once."""
+
+    def list_page(
+        self, prefix: str, start_after: str = "", delimiter: str = "", max_entries: int | None = None
+    ) -> Page:
+        """Returns one page of the objects whose key starts with ``prefix``, in the order of their UTF-8 bytes.
+
+        Args:
+            prefix: Which objects.
+            start_after: Only those behind this key, which need not exist.
+            delimiter: Those that have it behind the prefix are summed up in common prefixes; empty: none are.
+            max_entries: Largest number of objects and prefixes; None, or more than a page holds: a page.
+        """
+        ...
+
+    def describe(self, key: str) -> str:
+        """As `ObjectStore.describe`."""
         ...

@@ -9,7 +9,7 @@ from concurrent_dataloader.storage import obstore_process
 from concurrent_dataloader.storage.obstore_objects import ObstoreObjects, addressable
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
-from concurrent_dataloader.storage.protocol import Level, ObjectInfo
+from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
 from concurrent_dataloader.storage.ranges import check_range
 from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
 from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
@@ -67,6 +67,11 @@ class S3Store:
 
     def list_prefixes(self, prefix: str = "") -> Level:
         return self._boto3.list_prefixes(prefix)
+
+    def list_page(
+        self, prefix: str, start_after: str = "", delimiter: str = "", max_entries: int | None = None
+    ) -> Page:
+        return self._boto3.list_page(prefix, start_after, delimiter, max_entries)
 
     def put(self, key: str, body: bytes) -> None:
         self._boto3.put(key, body)

@@ -10,9 +10,10 @@ from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
-from concurrent_dataloader.storage.protocol import Level, ObjectInfo
+from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
 from concurrent_dataloader.storage.retry import Retrying, check_length
 from concurrent_dataloader.storage.s3_connection import S3Connection, client_settings
+from concurrent_dataloader.storage.s3_list_parser import read_listings_fast
 
 T = TypeVar("T")
 
@@ -63,9 +64,15 @@ class Boto3Objects:
         prefixes: list[str] = []
         objects: list[ObjectInfo] = []
         for page in self._pages(prefix, Delimiter="/"):
-            prefixes += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
+            prefixes += _prefixes(page)
             objects += _objects(page)
         return prefixes, objects
+
+    def list_page(self, prefix: str, start_after: str, delimiter: str, max_entries: int | None) -> Page:
+        request = {"Prefix": prefix, "StartAfter": start_after, "Delimiter": delimiter}
+        given = {name: value for name, value in request.items() if value}
+        page = self._page(prefix, MaxKeys=min(max_entries or PAGE_SIZE, PAGE_SIZE), **given)
+        return Page(_prefixes(page), _objects(page), bool(page.get("IsTruncated")))
 
     def put(self, key: str, body: bytes) -> None:
         self._call(key, lambda: self.client().put_object(Bucket=self._options.bucket_name, Key=key, Body=body))
@@ -80,13 +87,17 @@ class Boto3Objects:
         return body
 
     def _pages(self, prefix: str, **request: str) -> Iterator[dict[str, Any]]:
-        request |= {"Bucket": self._options.bucket_name, "Prefix": prefix}
         while True:
-            page = self._call(prefix, lambda: self.client().list_objects_v2(MaxKeys=PAGE_SIZE, **request))
+            page = self._page(prefix, Prefix=prefix, MaxKeys=PAGE_SIZE, **request)
             yield page
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(self, prefix: str, **request: str | int) -> dict[str, Any]:
+        bucket = self._options.bucket_name
+        page: dict[str, Any] = self._call(prefix, lambda: self.client().list_objects_v2(Bucket=bucket, **request))
+        return page
 
     def _call(self, key: str, attempt: Callable[[], T]) -> T:
         return self._retrying.call(attempt, lambda: self._describe(key))
@@ -96,8 +107,14 @@ class Boto3Objects:
 
         connection = self._connection.get()
         settings = client_settings(self._options, connection, self.max_concurrency)
-        return connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
+        client = connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
+        read_listings_fast(client)
+        return client
 
 
 def _objects(page: dict[str, Any]) -> list[ObjectInfo]:
     return [ObjectInfo(each["Key"], int(each["Size"])) for each in page.get("Contents", [])]
+
+
+def _prefixes(page: dict[str, Any]) -> list[str]:
+    return [each["Prefix"] for each in page.get("CommonPrefixes", [])]
