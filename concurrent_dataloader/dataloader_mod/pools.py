@@ -58,7 +58,7 @@ class ThreadPool:
         self._queue: SimpleQueue[Run | None] = SimpleQueue()
         self._lock = threading.Lock()  # around the number of threads
         self._threads = 0
-        self._closed = False
+        self._short_of_threads = self._closed = False
 
     def submit(self, fetches: Iterable[Fetch]) -> None:
         """Takes up fetches; returns at once."""
@@ -70,7 +70,12 @@ class ThreadPool:
             self._queue.put(run)
         while self._needs_a_thread():
             name = f"fetch-{self._threads}"
-            threading.Thread(target=self._state.run, args=(self._serve,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._state.run, args=(self._serve,), name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system's limit of threads: those that are there do the work, if any are
+                self._do_without_a_thread(error)
+                return
 
     def close(self) -> None:
         """Lets each thread end once it is idle; idempotent."""
@@ -86,6 +91,15 @@ class ThreadPool:
                 return False
             self._threads += 1
             return True
+
+    def _do_without_a_thread(self, error: RuntimeError) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                raise error
+            first, self._short_of_threads = not self._short_of_threads, True
+        if first:
+            logger.warning("going on with %d fetch threads, since no more can be started: %s", self._threads, error)
 
     def _serve(self) -> None:
         """The body of a pool thread."""

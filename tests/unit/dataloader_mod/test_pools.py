@@ -163,3 +163,21 @@ def test_a_coroutine_that_cancels_itself_is_a_failed_sample_and_loses_no_other()
         take(fetches[0])
     assert [take(fetch) for fetch in fetches[1:]] == [1, 2, 3]
     pool.close()
+
+
+def test_where_no_more_threads_can_be_started_those_that_are_there_do_the_work(monkeypatch, caplog):
+    start = threading.Thread.start
+
+    def start_three(thread):
+        if thread.name not in ("fetch-1", "fetch-2", "fetch-3"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    gate = Gate()
+    pool = new_pool(gate, 8)
+    fetches = submit(pool, range(100))
+    gate.open.set()
+    assert [take(fetch) for fetch in fetches] == list(range(100))
+    pool.close()
+    assert caplog.text.count("going on with 3 fetch threads, since no more can be started") == 1
