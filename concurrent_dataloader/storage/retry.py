@@ -142,12 +142,13 @@ class _Attempts:
         return pause_s
 
     def _pause_s(self, failure: Failure, rest_s: float) -> float:
-        pause_s = _jitter.uniform(0.0, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._count - 1)))
+        longest_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._count - 1), max(0.0, rest_s / 2.0))
+        pause_s = _jitter.uniform(0.0, longest_s)
         if failure.retry_after_s is None:
             return pause_s
         # Jitter on top, so that those who were told the same do not come back together; and never more than half of
         # what is left, since a store that says an hour often means a minute.
-        return min(failure.retry_after_s + pause_s, max(pause_s, rest_s / 2.0))
+        return min(failure.retry_after_s + pause_s, max(0.0, rest_s / 2.0))
 
     def _tier(self, rest_s: float) -> int | None:
         """Returns the tier whose attempts are the longest that end in time; None if there is none."""

@@ -134,7 +134,7 @@ def test_attempts_that_use_up_their_time_end_within_the_deadline(clock: Clock, d
         run(script, deadline_s=deadline_s, max_attempts=100)
     assert all(attempt.ends_s <= start_s + deadline_s for attempt in script.attempts)
     assert deadline_s * 0.5 < clock.now_s - start_s <= deadline_s
-    assert len(script.attempts) >= 4
+    assert len(script.attempts) >= 3
 
 
 def test_only_the_first_attempt_may_use_a_kept_connection_and_later_ones_get_what_fits(clock: Clock) -> None:
