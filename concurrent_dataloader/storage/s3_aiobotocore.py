@@ -59,9 +59,9 @@ class AiobotocoreObjects:
             await client.aclose()
 
     async def _read(self, attempt: Attempt, key: str) -> bytes:
+        client = await self._clients_of_loop().get(keep_connections=attempt.tier == 0)
         # aiohttp's own limits are for a connection and for a silence: a body that drips would take for ever.
         async with asyncio.timeout(attempt.rest_s):
-            client = await self._clients_of_loop().get(keep_connections=attempt.tier == 0)
             answer = await client.get_object(Bucket=self._options.bucket_name, Key=key)
             async with answer["Body"] as stream:
                 body: bytes = await stream.read()
