@@ -9,6 +9,7 @@ process, torch's iterators are subclassed here with their private points as meth
 from __future__ import annotations
 
 import inspect
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -103,6 +104,11 @@ def wrap_exception(error: BaseException, where: str) -> Any:
     return ExceptionWrapper((type(error), error, error.__traceback__), where)  # type: ignore[no-untyped-call]
 
 
+def pin_memory(data: Any, device: str | None = None) -> Any:
+    """Returns data in pinned memory, as torch's pinning thread makes it."""
+    return _utils.pin_memory.pin_memory(data, device)  # type: ignore[no-untyped-call]
+
+
 class Override:
     """An object seen through a few changed attributes."""
 
@@ -146,6 +152,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
         context = multiprocessing_context(loader)
+        self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
         def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
             del target  # torch's loop, or what a script has put in its place: the target runs it as it was imported
@@ -164,14 +171,50 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         # process then waits 5 s for each of them. Held from outside, the queues are no garbage until __del__ has run.
         weakref.finalize(self, _let_go, self._index_queues).atexit = False
 
+    def receive(self, data: Any, waited_s: float) -> Any:
+        """Returns what the caller gets for data that was received after so many seconds."""
+        del waited_s
+        return data
+
     def after_batch(self) -> None:
         """Called in the main process after each batch, or exception, that was received."""
 
+    def begin_epoch(self) -> None:
+        """Called before the first batch of each epoch is asked for."""
+
+    def describe_requests(self, requests: list[Any]) -> str:
+        """Names the samples of requests for a message."""
+        return ", ".join(map(repr, requests))
+
+    def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        self._requests = {}
+        self.begin_epoch()
+        super()._reset(loader, first_iter)
+
+    def _next_index(self) -> Any:
+        request = super()._next_index()  # type: ignore[no-untyped-call]
+        self._requests[self._send_idx] = request
+        return request
+
     def _next_data(self) -> Any:
+        began_s = time.perf_counter()
         try:
-            return super()._next_data()  # type: ignore[no-untyped-call]
+            data = super()._next_data()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            lost = self._lost_requests() if str(error).startswith("DataLoader worker (pid") else []
+            if not lost:
+                raise
+            raise RuntimeError(f"{error} It was fetching {self.describe_requests(lost)}.") from error
         finally:
             self.after_batch()
+            self._requests = {sent: each for sent, each in self._requests.items() if sent in self._task_info}
+        return self.receive(data, time.perf_counter() - began_s)
+
+    def _lost_requests(self) -> list[Any]:
+        """What was sent to workers that are no longer alive, and not answered."""
+        dead = {number for number, worker in enumerate(self._workers) if not worker.is_alive()}
+        tasks = ((sent, self._task_info.get(sent, ())) for sent in self._requests)
+        return [self._requests[sent] for sent, task in tasks if len(task) == 1 and task[0] in dead]
 
 
 class SingleProcessIter(_SingleProcessDataLoaderIter):
@@ -194,6 +237,16 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
     def next_request(self) -> Any:
         """Returns the request whose data the caller gets next."""
         return self.sample_indices()
+
+    def receive(self, data: Any, waited_s: float) -> Any:
+        """Returns what the caller gets for data that was made in so many seconds."""
+        del waited_s
+        return data
+
+    def _next_data(self) -> Any:
+        began_s = time.perf_counter()
+        data = super()._next_data()  # type: ignore[no-untyped-call]
+        return self.receive(data, time.perf_counter() - began_s)
 
     def _next_index(self) -> Any:
         return self.next_request()

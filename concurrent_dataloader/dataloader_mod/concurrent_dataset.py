@@ -9,9 +9,9 @@ from torch.utils.data import Dataset
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader._base.options import FetchImpl, FetchOptions
-from concurrent_dataloader._base.two_phase import phases_of
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
+from concurrent_dataloader.dataloader_mod.stats import Counters
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -25,7 +25,7 @@ class ConcurrentDataset(Dataset[T_co]):
 
     Args:
         dataset: A map-style dataset; two-phase ones keep their random augmentations reproducible.
-        num_fetch_workers: Samples fetched at once in each process. Default ``"auto"``, at present a fixed 32.
+        num_fetch_workers: Samples fetched at once in each process. Default ``"auto"``: learnt, as in `DataLoader`.
         fetch_impl: ``"threaded"`` (default) or ``"asyncio"``, as in `DataLoader`.
 
     Shutdown:
@@ -45,8 +45,7 @@ class ConcurrentDataset(Dataset[T_co]):
         self.dataset = dataset
         self.num_fetch_workers = num_fetch_workers
         self.fetch_impl = fetch_impl
-        workers = options.fetch_workers(two_phase=phases_of(dataset) is not None)
-        self._settings = EngineSettings(options, fetch_workers=workers, batch_pool=1, auto_collation=True)
+        self._settings = EngineSettings(options, batch_pool=1, auto_collation=True)
         self._engines: dict[int, FetchEngine] = {}  # by process id: threads do not survive a fork
 
     def __len__(self) -> int:
@@ -72,7 +71,12 @@ class ConcurrentDataset(Dataset[T_co]):
         engine = self._engines.get(os.getpid())
         if engine is None:
             # Of two threads that come here at once the one that is late leaves an engine without any thread behind.
-            new = FetchEngine(self.dataset, self._settings, on_random_draws=warn_of_shared_generators)
+            new = FetchEngine(
+                self.dataset,
+                self._settings,
+                counters=Counters.private(),
+                on_random_draws=warn_of_shared_generators,
+            )
             engine = self._engines.setdefault(os.getpid(), new)
         return engine
 

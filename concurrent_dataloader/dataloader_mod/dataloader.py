@@ -10,11 +10,19 @@ from torch.utils.data import Dataset, Sampler
 
 from concurrent_dataloader._base import torch_private
 from concurrent_dataloader._base.errors import OptionError
-from concurrent_dataloader._base.options import DEFAULT_BATCH_POOL, FetchImpl, FetchOptions, OnError
-from concurrent_dataloader._base.two_phase import phases_of
+from concurrent_dataloader._base.options import (
+    DEFAULT_BATCH_POOL,
+    DEFAULT_MAX_ERROR_RATE,
+    DEFAULT_STALL_TIMEOUT_S,
+    FetchImpl,
+    FetchOptions,
+    OnError,
+)
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings
 from concurrent_dataloader.dataloader_mod.iterators import MultiProcessEngineIter, SingleProcessEngineIter
 from concurrent_dataloader.dataloader_mod.plan import needs_engine
+from concurrent_dataloader.dataloader_mod.record import IterationRecord
+from concurrent_dataloader.dataloader_mod.stats import LoaderStats
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -31,8 +39,10 @@ class DataLoader(torch_private.LoaderBase[T_co]):
     Args:
         dataset: Any torch dataset. Iterable datasets take torch's own path.
         num_fetch_workers: Samples fetched at once in each worker process, or in the main process with
-            ``num_workers=0``. ``None`` (default): ``"auto"`` for two-phase datasets, 1 for all others. ``"auto"`` is at
-            present a fixed 32 per process.
+            ``num_workers=0``. ``None`` (default): ``"auto"`` for two-phase datasets, 1 for all others. ``"auto"``
+            starts with 8, raises the number while that raises the throughput (to 256 and about 256 MiB at most), and
+            lowers it when the store refuses requests for their rate; `stats` shows it. A number that is given is
+            lowered for such refusals only.
         fetch_impl: ``"threaded"`` (default), ``"asyncio"`` (awaits the dataset's ``afetch`` or async ``__getitem__``;
             a dataset without either is read by threads) or ``"vanilla"`` (torch's own path, untouched).
         batch_pool: Batches of one worker whose samples may be in flight at once. Default: ``prefetch_factor`` (2). More
@@ -41,7 +51,13 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         on_error: What a failing sample does: ``"raise"`` (default) raises its exception at its batch, after which the
             iteration can go on; ``"skip"`` leaves the sample out of its batch and logs it; a callable
             ``(index, error) -> sample`` gives a stand-in. The last two read samples one by one, without
-            ``__getitems__``.
+            ``__getitems__``. A skipped sample makes its batch shorter; none is taken from elsewhere in its place.
+        max_error_rate: Share of an epoch's samples, from 0 to 1, that ``on_error`` may skip or replace; more of them
+            end the iteration with a `DatasetError`. Default 0.5.
+        hedging: Send a slow ``fetch`` of a two-phase dataset a second time, and take the first answer; at most 5 % more
+            requests, and never for objects above about 1 MiB. Default True.
+        stall_timeout: Seconds without a sample after which a process warns (in its log) of what it waits for: the
+            fetches in flight with key, age and attempts, and the stacks of its threads. Default 120; None: never.
         **others: As torch's, position included.
 
     Raises:
@@ -77,8 +93,13 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         fetch_impl: FetchImpl = "threaded",
         batch_pool: int | None = None,
         on_error: OnError = "raise",
+        max_error_rate: float = DEFAULT_MAX_ERROR_RATE,
+        hedging: bool = True,
+        stall_timeout: float | None = DEFAULT_STALL_TIMEOUT_S,
     ) -> None:
-        options = FetchOptions(num_fetch_workers, fetch_impl, batch_pool, on_error)
+        options = FetchOptions(
+            num_fetch_workers, fetch_impl, batch_pool, on_error, max_error_rate, hedging, stall_timeout
+        )
         # By keyword: Lightning re-creates loaders by names and wraps this very call.
         super().__init__(
             dataset=dataset,
@@ -103,6 +124,10 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         self.fetch_impl = fetch_impl
         self.batch_pool = batch_pool
         self.on_error = on_error
+        self.max_error_rate = max_error_rate
+        self.hedging = hedging
+        self.stall_timeout = stall_timeout
+        self._record: IterationRecord | None = None
         self._engine_settings = self._choose_engine(options)
 
     def _choose_engine(self, options: FetchOptions) -> EngineSettings | None:
@@ -119,7 +144,6 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             torch_private.check_worker_loop()
         return EngineSettings(
             options,
-            fetch_workers=options.fetch_workers(two_phase=phases_of(self.dataset) is not None),
             batch_pool=options.batch_pool or self.prefetch_factor or DEFAULT_BATCH_POOL,
             auto_collation=self.collates_batches,
         )
@@ -128,6 +152,18 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         """Returns a fresh iterator over the data: torch's own, or one with our engine."""
         if self._engine_settings is None:
             return super().make_iterator()
-        if self.num_workers == 0:
-            return SingleProcessEngineIter(self, self._engine_settings)
-        return MultiProcessEngineIter(self, self._engine_settings)
+        kind = SingleProcessEngineIter if self.num_workers == 0 else MultiProcessEngineIter
+        self._record = IterationRecord.of(self, self._engine_settings.options)
+        return kind(self, self._engine_settings, self._record)
+
+    def stats(self) -> LoaderStats:
+        """Returns what the latest iteration has counted so far: where the time goes, and what failed.
+
+        The counts of persistent workers go on over all epochs. All is zero before the first iteration, and where
+        torch's own path reads (``"vanilla"``, iterable datasets, plain datasets with one fetch worker).
+        ``stats().advice`` says what to change.
+        """
+        return LoaderStats() if self._record is None else self._record.stats()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_record": None}  # shared memory, which only a worker's start can hand on

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base.errors import DatasetError
 from concurrent_dataloader._base.options import FetchOptions
+from concurrent_dataloader.dataloader_mod import stats
+from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES, Dispatcher, Run
+from concurrent_dataloader.dataloader_mod.failures import BatchWithFailures, Failures
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
+from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled, PendingBatch
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan, plan_for
 from concurrent_dataloader.dataloader_mod.random_state import RandomStateWatch
+from concurrent_dataloader.dataloader_mod.stall import StallWatch
+from concurrent_dataloader.dataloader_mod.stats import Counters
+from concurrent_dataloader.dataloader_mod.watch import Watch
 from concurrent_dataloader.dataloader_mod.window import BatchWindow
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,11 @@ class EngineSettings:
 
     Attributes:
         options: The user's options.
-        fetch_workers: Fetches in flight at once.
         batch_pool: Batches whose samples may be in flight at once.
         auto_collation: Whether a request is a batch of indices rather than one index.
     """
 
     options: FetchOptions
-    fetch_workers: int
     batch_pool: int
     auto_collation: bool
 
@@ -44,6 +48,7 @@ class FetchEngine:
     Args:
         dataset: The user's map-style dataset.
         settings: How to read it.
+        counters: Where to count.
         on_random_draws: Called once, when a plain dataset was seen to draw random numbers in the pool.
         while_waiting: Called every few seconds while `read` waits; may raise to end the wait.
 
@@ -57,22 +62,34 @@ class FetchEngine:
         dataset: Any,
         settings: EngineSettings,
         *,
+        counters: Counters,
         on_random_draws: Callable[[], None],
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        plan = plan_for(dataset, settings.options, auto_collation=settings.auto_collation)
+        options = settings.options
+        plan = plan_for(dataset, options, auto_collation=settings.auto_collation)
         self._plan: FetchPlan = plan
         self._settings = settings
+        self._counters = counters
         self._while_waiting = while_waiting
         self._on_random_draws = on_random_draws
-        shares_generators = plan.process is None and settings.fetch_workers > 1
-        self._watch = RandomStateWatch() if shares_generators else None
-        self._pool = make_pool(plan, settings.fetch_workers)
+        limit = _limit_for(plan, options)
+        self._random_watch = RandomStateWatch() if plan.process is None and limit.maximum > 1 else None
+        self._dispatcher = Dispatcher(
+            limit,
+            HedgePolicy(enabled=options.hedging and plan.process is not None),
+            counters,
+            max_bytes=MAX_AUTO_BYTES if limit.adaptive else None,
+        )
+        self._pool = make_pool(plan, self._dispatcher, limit.maximum)
         self._window = BatchWindow(plan, self._pool, settings.batch_pool, auto_collation=settings.auto_collation)
-        self._skipped = 0
+        self._stall_watch = StallWatch(options.stall_timeout, self._describe_fetches)
+        self._watch = Watch(self._look)
+        self._failures, self._asked = Failures(options.on_error), 0  # of the batch that was read last
 
     def request(self, request: Any) -> PendingBatch:
         """Takes up what the sampler asks for; its fetches start as soon as the window has room."""
+        self._watch.start()
         return self._window.add(request)
 
     def begin_wait(self) -> None:
@@ -80,15 +97,18 @@ class FetchEngine:
 
         `read` does so itself; called before the first `request`, it lets no draw of the pool pass unnoticed.
         """
-        if self._watch is not None:
-            self._watch.begin()
+        if self._random_watch is not None:
+            self._random_watch.begin()
 
     def release(self, batch: PendingBatch) -> None:
         """Gives up a batch that nobody will read; idempotent, and harmless after `read`."""
         self._window.release(batch)
+        for fetch in batch.fetches:
+            self._pool.start(self._dispatcher.taken(fetch))
 
     def close(self) -> None:
         """Gives up all that is in flight and ends the pool; idempotent."""
+        self._watch.close()
         self._window.close()
         self._pool.close()
 
@@ -100,33 +120,58 @@ class FetchEngine:
             FetchCancelled: The engine was closed meanwhile.
         """
         self.begin_wait()
+        self._failures, self._asked = Failures(self._settings.options.on_error), len(batch.fetches)
         try:
-            return self._read(batch)
+            samples = self._read(batch)
+            self._counters.add(stats.SAMPLES, len(samples) if self._settings.auto_collation else 1)
+            return samples
         finally:
-            self._window.release(batch)
-            if self._watch is not None and self._watch.end():
-                self._watch = None
+            self._stall_watch.rest()
+            self.release(batch)
+            if self._random_watch is not None and self._random_watch.end():
+                self._random_watch = None
                 self._on_random_draws()
 
     __getitem__ = __getitems__ = read  # torch's fetcher calls the one or the other
+
+    def with_failures(self, batch: Any) -> Any:
+        """Returns the batch that was read last, with its failed samples where ``on_error`` bears any."""
+        if self._settings.options.on_error == "raise":
+            return batch
+        return BatchWithFailures(batch, self._asked, self._failures.samples)
 
     def _read(self, batch: PendingBatch) -> Any:
         if batch.error is not None:
             raise batch.error
         if self._plan.per_batch or not self._settings.auto_collation:
-            return self._finish(batch.fetches[0])
-        if self._settings.options.on_error == "raise":
-            return [self._finish(fetch) for fetch in batch.fetches]
+            return next(self._finish_or_replace(batch.fetches[0]))
         samples = [sample for fetch in batch.fetches for sample in self._finish_or_replace(fetch)]
         if batch.fetches and not samples:
             raise DatasetError(f"on_error='skip' left nothing of a batch: all its {len(batch.fetches)} samples failed")
         return samples
 
+    def _finish_or_replace(self, fetch: Fetch) -> Iterator[Any]:
+        try:
+            sample = self._finish(fetch)
+        except FetchCancelled:
+            raise
+        except Exception as error:
+            if self._settings.options.on_error == "raise":
+                raise
+            yield from self._failures.handle(fetch.index, self._key(fetch), error)
+        else:
+            yield sample
+
     def _finish(self, fetch: Fetch) -> Any:
         """Waits for one fetch and makes the sample; a failure tells which sample it was."""
         try:
-            value = fetch.take(self._while_waiting)
-            return value if self._plan.process is None else self._plan.process(fetch.index, value)
+            value = self._wait_for(fetch)
+            if self._plan.process is None:
+                return value
+            began_s = time.perf_counter()
+            sample = self._plan.process(fetch.index, value)
+            self._counters.add(stats.PROCESS_S, time.perf_counter() - began_s)
+            return sample
         except FetchCancelled:
             raise
         except StopIteration as error:
@@ -136,29 +181,49 @@ class FetchEngine:
             _add_note_once(error, f"while loading {self._name(fetch)}")
             raise
 
-    def _finish_or_replace(self, fetch: Fetch) -> list[Any]:
-        on_error = self._settings.options.on_error
+    def _wait_for(self, fetch: Fetch) -> Any:
+        self._stall_watch.progress()
         try:
-            return [self._finish(fetch)]
-        except FetchCancelled:
-            raise
-        except Exception as error:  # noqa: BLE001 - the user's policy says what any failing sample does
-            if callable(on_error):
-                return [on_error(fetch.index, error)]
-            self._skipped += 1
-            logger.warning("skipped %s (%d so far in this process): %r", self._name(fetch), self._skipped, error)
-            return []
+            if fetch.is_answered:
+                return fetch.take(self._while_waiting)
+            began_s = time.perf_counter()
+            try:
+                return fetch.take(self._while_waiting)
+            finally:
+                self._counters.add(stats.WAIT_S, time.perf_counter() - began_s)
+        finally:
+            if fetch.size_bytes:
+                self._pool.start(self._dispatcher.taken(fetch))
+
+    def _look(self) -> float:
+        """What the watch thread does: sends slow fetches again, and speaks up where nothing moves."""
+        hedges, seconds = self._dispatcher.due_hedges()
+        self._pool.start(hedges)
+        self._stall_watch.check()
+        return seconds
+
+    def _describe_fetches(self) -> Iterator[str]:
+        now_s = time.monotonic()
+        for run in self._dispatcher.in_flight():
+            yield f"{self._name(run.fetch)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
 
     def _name(self, fetch: Fetch) -> str:
         if self._plan.per_batch:
             return f"the batch of samples {fetch.index!r}"
-        key = ""
-        if self._plan.describe is not None:
-            try:
-                key = self._plan.describe(fetch.index)
-            except Exception:  # an index that fails may well have no name either
-                logger.debug("the dataset cannot describe sample %r", fetch.index, exc_info=True)
+        key = self._key(fetch)
         return f"sample {fetch.index!r}" + (f" ({key})" if key else "")
+
+    def _key(self, fetch: Fetch) -> str:
+        return "" if self._plan.per_batch else self._plan.key_of(fetch.index)
+
+
+def _limit_for(plan: FetchPlan, options: FetchOptions) -> ConcurrencyLimit:
+    given = options.fetch_workers(two_phase=plan.process is not None)
+    return ConcurrencyLimit(given, adaptive=options.is_adaptive(two_phase=plan.process is not None))
+
+
+def _attempts(run: Run) -> str:
+    return f"{run.retries + 1} attempts" if run.retries else "first attempt"
 
 
 def _add_note_once(error: Exception, note: str) -> None:

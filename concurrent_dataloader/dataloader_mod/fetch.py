@@ -11,16 +11,23 @@
 from __future__ import annotations
 
 from concurrent_dataloader._base.options import FETCH_IMPLS
+from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan
 from concurrent_dataloader.dataloader_mod.pools import AsyncioPool, FetchPool, ThreadPool
 
 __all__ = ["FETCH_IMPLS", "AsyncioPool", "FetchPool", "ThreadPool", "make_pool"]
 
 
-def make_pool(plan: FetchPlan, size: int) -> FetchPool:
-    """Returns the pool that a plan wants, with at most ``size`` fetches in flight; no thread is started yet."""
+def make_pool(plan: FetchPlan, dispatcher: Dispatcher, size: int) -> FetchPool:
+    """Returns the pool that a plan wants; no thread is started yet.
+
+    Args:
+        plan: Says what one fetch is.
+        dispatcher: Decides what runs.
+        size: Fetches in flight at the most, second attempts aside.
+    """
     if plan.prepare is not None:
         plan.prepare(size)
     if plan.is_async:
-        return AsyncioPool(plan.fetch, size, plan.aclose)
-    return ThreadPool(plan.fetch, size)
+        return AsyncioPool(plan.fetch, dispatcher, plan.aclose)
+    return ThreadPool(plan.fetch, dispatcher)

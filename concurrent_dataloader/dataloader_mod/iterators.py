@@ -11,8 +11,13 @@ from concurrent_dataloader._base import torch_private
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
+from concurrent_dataloader.dataloader_mod.plan import plan_for
 from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
+from concurrent_dataloader.dataloader_mod.record import IterationRecord
 from concurrent_dataloader.dataloader_mod.worker import WorkerSetup, run_worker
+
+MOST_NAMED = 20
+"""Samples that a message about a dead worker names."""
 
 
 class MultiProcessEngineIter(torch_private.MultiProcessIter):
@@ -23,17 +28,37 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
     Args:
         loader: The loader, with torch's attributes.
         settings: How each worker reads; a ``batch_pool`` above ``prefetch_factor`` has that many batches sent.
+        record: Takes in what is counted.
     """
 
-    def __init__(self, loader: Any, settings: EngineSettings) -> None:
+    def __init__(self, loader: Any, settings: EngineSettings, record: IterationRecord) -> None:
         self._random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
         self._warned = False
-        setup = WorkerSetup(settings, self._random_draws)
+        self._record = record
+        self._plan = plan_for(loader.dataset, settings.options, auto_collation=settings.auto_collation)
+        setup = WorkerSetup(settings, self._random_draws, record.board)
         super().__init__(
             loader,
             worker_target=functools.partial(run_worker, setup),
             batches_per_worker=settings.batch_pool,
         )
+
+    def begin_epoch(self) -> None:
+        """Counts the failures of persistent workers' next epoch anew."""
+        self._record.begin_epoch()
+
+    def receive(self, data: Any, waited_s: float) -> Any:
+        """Notes the caller's wait and the samples that failed."""
+        return self._record.add_batch(data, waited_s)
+
+    def describe_requests(self, requests: list[Any]) -> str:
+        """Names the samples by index, and by key where the dataset knows one."""
+        indices = [index for request in requests for index in (request if isinstance(request, list) else [request])]
+        shown = [
+            f"{index!r} ({key})" if (key := self._plan.key_of(index)) else repr(index) for index in indices[:MOST_NAMED]
+        ]
+        rest = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+        return f"samples {', '.join(shown)}{rest}"
 
     def after_batch(self) -> None:
         """Passes on what a worker has noticed: the user sees the main process's warnings, once, not each worker's."""
@@ -48,19 +73,27 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
     Args:
         loader: The loader, with torch's attributes.
         settings: How to read.
+        record: Takes in what is counted.
 
     Shutdown:
         The engine is closed at the end of the epoch, or when the iterator is collected (``break`` and ``del``).
     """
 
-    def __init__(self, loader: Any, settings: EngineSettings) -> None:
-        self._engine = FetchEngine(loader.dataset, settings, on_random_draws=warn_of_shared_generators)
+    def __init__(self, loader: Any, settings: EngineSettings, record: IterationRecord) -> None:
+        self._record = record
+        self._engine = FetchEngine(
+            loader.dataset, settings, counters=record.board.worker(0), on_random_draws=warn_of_shared_generators
+        )
         self._close = weakref.finalize(self, self._engine.close)
         self._requested: deque[PendingBatch] = deque()
         self._sampler_error: Exception | None = None
         super().__init__(loader, self._engine)
         sampler = loader.batch_sampler if settings.auto_collation else loader.sampler
         self._sampler = LookAhead(sampler, self.sample_indices, settings.batch_pool)
+
+    def receive(self, data: Any, waited_s: float) -> Any:
+        """Notes the caller's wait and the samples that failed."""
+        return self._record.add_batch(self._engine.with_failures(data), waited_s)
 
     def next_request(self) -> PendingBatch:
         """Returns the oldest batch, after asking for the ones that are to be in flight behind it."""

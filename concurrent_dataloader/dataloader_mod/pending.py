@@ -19,17 +19,27 @@ class Fetch:
 
     The first answer wins and later ones are dropped, so a fetch may be tried twice or given up at any moment, from any
     thread. One thread, the one that puts batches together, takes the answer, once.
+
+    Attributes:
+        index: What the dataset is asked for.
+        size_bytes: Size of a large answer that waits to be taken; 0 for all others.
     """
 
-    __slots__ = ("_answered", "_claim", "_error", "_value", "index")
+    __slots__ = ("_answered", "_claim", "_error", "_value", "index", "size_bytes")
 
     def __init__(self, index: Any) -> None:
         self.index = index
+        self.size_bytes = 0
         self._claim = threading.Lock()  # taken by the first answer
         self._answered = threading.Lock()  # held until the answer is there
         self._answered.acquire()
         self._value: Any = None
         self._error: BaseException | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether `take` would return at once."""
+        return not self._answered.locked()
 
     @property
     def is_claimed(self) -> bool:

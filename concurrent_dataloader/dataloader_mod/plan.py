@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader._base.options import FetchOptions
 from concurrent_dataloader._base.two_phase import optional_method, phases_of, subset_source
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,16 @@ class FetchPlan:
     describe: Callable[[Any], str] | None = None
     prepare: Callable[[int], None] | None = None
     aclose: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+    def key_of(self, index: Any) -> str:
+        """Returns what the dataset calls a sample; "" where it has no name for it."""
+        if self.describe is None:
+            return ""
+        try:
+            return self.describe(index)
+        except Exception:  # an index that fails may well have no name either
+            logger.debug("the dataset cannot describe sample %r", index, exc_info=True)
+            return ""
 
 
 def plan_for(dataset: Any, options: FetchOptions, *, auto_collation: bool) -> FetchPlan:

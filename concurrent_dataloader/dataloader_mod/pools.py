@@ -1,15 +1,17 @@
-"""The fetch pools: a fixed number of daemon threads, or of tasks on an event loop, for a worker's whole life."""
+"""The fetch pools: daemon threads, or tasks on an event loop, for a worker's whole life."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from concurrent_dataloader._base.errors import DatasetError
+from concurrent_dataloader._base.request_events import listen
+from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher, Run
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 
 logger = logging.getLogger(__name__)
@@ -19,10 +21,14 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class FetchPool(Protocol):
-    """Runs fetches, oldest first, and settles each with its value or its error."""
+    """Carries out the runs that a `Dispatcher` starts, and tells it what they came to."""
 
     def submit(self, fetches: Iterable[Fetch]) -> None:
-        """Queues fetches; returns at once. The caller sees to it that two threads do not submit at the same time."""
+        """Takes up fetches; returns at once."""
+        ...
+
+    def start(self, runs: Iterable[Run]) -> None:
+        """Starts what the dispatcher has decided on; returns at once."""
         ...
 
     def close(self) -> None:
@@ -31,58 +37,85 @@ class FetchPool(Protocol):
 
 
 class ThreadPool:
-    """A pool of daemon threads, started as the first fetches come.
+    """A pool of daemon threads, as many as runs have been out at once.
+
+    A thread that has ended a run carries on with the next one itself: in the steady state nobody is woken for it.
 
     Args:
         fetch: Called with an index in one of the threads.
-        size: Number of threads, and so of fetches in flight at once.
+        dispatcher: Decides what runs.
 
     Shutdown:
         `close` returns at once. An idle thread ends at once, one inside ``fetch`` when that returns; since the threads
         are daemons, none of them holds up the exit of the process.
     """
 
-    def __init__(self, fetch: Callable[[Any], Any], size: int) -> None:
-        self._fetch, self._size = fetch, size
-        self._queue: SimpleQueue[Fetch | None] = SimpleQueue()
-        self._started = 0
+    def __init__(self, fetch: Callable[[Any], Any], dispatcher: Dispatcher) -> None:
+        self._fetch, self._dispatcher = fetch, dispatcher
+        self._queue: SimpleQueue[Run | None] = SimpleQueue()
+        self._lock = threading.Lock()  # around the number of threads
+        self._threads = 0
+        self._closed = False
 
     def submit(self, fetches: Iterable[Fetch]) -> None:
-        """Queues fetches; returns at once."""
-        for fetch in fetches:
-            self._queue.put(fetch)
-            if self._started < self._size:
-                self._started += 1
-                name = f"fetch-{self._started}"
-                threading.Thread(target=_run_fetches, args=(self._queue, self._fetch), name=name, daemon=True).start()
+        """Takes up fetches; returns at once."""
+        self.start(self._dispatcher.add(fetches))
+
+    def start(self, runs: Iterable[Run]) -> None:
+        """Starts what the dispatcher has decided on, with more threads if need be; returns at once."""
+        for run in runs:
+            self._queue.put(run)
+        while self._needs_a_thread():
+            name = f"fetch-{self._threads}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def close(self) -> None:
         """Lets each thread end once it is idle; idempotent."""
-        for _ in range(self._started):
+        self._dispatcher.close()
+        with self._lock:
+            self._closed = True
+        for _ in range(self._threads):
             self._queue.put(None)
-        self._started = self._size
 
+    def _needs_a_thread(self) -> bool:
+        with self._lock:
+            if self._closed or self._threads >= self._dispatcher.running:
+                return False
+            self._threads += 1
+            return True
 
-def _run_fetches(queue: SimpleQueue[Fetch | None], call: Callable[[Any], Any]) -> None:
-    """The body of a pool thread: it holds the queue rather than the pool, so that a dropped pool can be collected."""
-    while (fetch := queue.get()) is not None:
-        if fetch.is_claimed:
-            continue
-        try:
-            fetch.settle(call(fetch.index))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
-            fetch.settle(error=error)
-        del fetch  # an idle thread holds no sample
+    def _serve(self) -> None:
+        """The body of a pool thread."""
+        while (run := self._queue.get()) is not None:
+            while run is not None:
+                run = self._carry_out(run)
+
+    def _carry_out(self, run: Run) -> Run | None:
+        """Returns the run with which the thread is to go on; holds no sample when it has returned."""
+        if run.fetch.is_claimed:
+            following = self._dispatcher.end(run, error=FetchCancelled("nobody waits for this fetch"))
+        else:
+            listen(run)
+            try:
+                value = self._fetch(run.fetch.index)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
+                following = self._dispatcher.end(run, error=error)
+            else:
+                following = self._dispatcher.end(run, value)
+            listen(None)
+        if len(following) > 1:
+            self.start(following[1:])
+        return following[0] if following else None
 
 
 class AsyncioPool:
-    """An event loop in a daemon thread, on which a bounded number of tasks fetches.
+    """An event loop in a daemon thread, with a task for each run that is out.
 
     The loop is our own, so that the pool also works where one is running already, as in a notebook.
 
     Args:
         fetch: Coroutine function (or a callable that returns an awaitable), called with an index on the loop.
-        size: Number of fetches in flight at once.
+        dispatcher: Decides what runs.
         aclose: Awaited on the loop when the pool closes.
 
     Shutdown:
@@ -92,53 +125,66 @@ class AsyncioPool:
     def __init__(
         self,
         fetch: Callable[[Any], Any],
-        size: int,
+        dispatcher: Dispatcher,
         aclose: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        self._fetch, self._size, self._aclose = fetch, size, aclose
-        self._backlog: deque[Fetch] = deque()  # touched on the loop only
+        self._fetch, self._dispatcher, self._aclose = fetch, dispatcher, aclose
         self._tasks: set[asyncio.Task[None]] = set()  # touched on the loop only
-        self._running = 0  # tasks that will look at the backlog again; a finished one stays in _tasks for a moment
+        self._lock = threading.Lock()  # around the making of the loop and its end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def submit(self, fetches: Iterable[Fetch]) -> None:
-        """Queues fetches; returns at once. All of them cost the loop one wake-up."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name="fetch-loop", daemon=True)
-            self._thread.start()
-        self._loop.call_soon_threadsafe(self._admit, list(fetches))
+        """Takes up fetches; returns at once."""
+        self.start(self._dispatcher.add(fetches))
 
-    def _admit(self, fetches: list[Fetch]) -> None:
-        self._backlog.extend(fetches)
-        for _ in range(min(len(fetches), self._size - self._running)):
-            self._running += 1
-            task = asyncio.get_running_loop().create_task(self._run())
+    def start(self, runs: Iterable[Run]) -> None:
+        """Starts what the dispatcher has decided on; returns at once. All of it costs the loop one wake-up."""
+        runs = list(runs)
+        if not runs:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name="fetch-loop", daemon=True)
+                self._thread.start()
+            self._loop.call_soon_threadsafe(self._spawn, runs)
+
+    def _spawn(self, runs: list[Run]) -> None:
+        for run in runs:
+            task = asyncio.get_running_loop().create_task(self._serve(run))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self) -> None:
-        try:
-            while self._backlog:
-                await self._answer(self._backlog.popleft())
-        finally:
-            self._running -= 1  # with no await since the backlog was seen empty: `_admit` starts another for what comes
+    async def _serve(self, run: Run | None) -> None:
+        while run is not None:
+            following = await self._carry_out(run)
+            self._spawn(following[1:])
+            run = following[0] if following else None
 
-    async def _answer(self, fetch: Fetch) -> None:
-        if fetch.is_claimed:
-            return
+    async def _carry_out(self, run: Run) -> list[Run]:
+        if run.fetch.is_claimed:
+            return self._dispatcher.end(run, error=FetchCancelled("nobody waits for this fetch"))
+        listen(run)
         try:
-            fetch.settle(await self._fetch(fetch.index))
+            value = await self._fetch(run.fetch.index)
         except asyncio.CancelledError:
-            fetch.settle(error=FetchCancelled("the event loop of the fetch pool was closed"))
+            if not self._closed:  # the dataset's own doing, which is a failure like any other
+                return self._dispatcher.end(run, error=DatasetError("the dataset's coroutine was cancelled"))
+            self._dispatcher.end(run, error=FetchCancelled("the event loop of the fetch pool was closed"))
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
-            fetch.settle(error=error)
+            return self._dispatcher.end(run, error=error)
+        return self._dispatcher.end(run, value)
 
     def close(self) -> None:
         """Cancels what runs and stops the loop; idempotent."""
-        loop, self._loop = self._loop, None
+        self._dispatcher.close()
+        with self._lock:
+            loop, self._loop, self._closed = self._loop, None, True
         if loop is None or self._thread is None:
             return
         loop.call_soon_threadsafe(lambda: loop.create_task(self._stop(loop)))
@@ -146,7 +192,6 @@ class AsyncioPool:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._backlog.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

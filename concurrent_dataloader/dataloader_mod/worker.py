@@ -12,6 +12,7 @@ from typing import Any
 from concurrent_dataloader._base import torch_private
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
+from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
 
 
 def _worker_loop(*args: Any, **kwargs: Any) -> None:
@@ -30,10 +31,12 @@ class WorkerSetup:
     Attributes:
         settings: How the engine reads.
         random_draws: A shared byte that a worker sets when a plain dataset draws random numbers in its pool.
+        board: The counters of all workers, shared.
     """
 
     settings: EngineSettings
     random_draws: Any
+    board: StatsBoard
 
 
 def run_worker(setup: WorkerSetup, *args: Any) -> None:
@@ -51,8 +54,8 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     # the first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
     gc.freeze()
     arguments = torch_private.WorkerArguments(args)
-    user_dataset, user_init = arguments.dataset, arguments["init_fn"]
-    worker = _Worker(user_dataset, setup, arguments["index_queue"])
+    user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
+    worker = _Worker(user_dataset, setup, arguments["index_queue"], setup.board.worker(arguments["worker_id"]))
 
     def init(worker_id: int) -> None:
         torch_private.show_dataset_to_worker_info(user_dataset)
@@ -61,6 +64,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
 
     answer_unpicklable_batches(arguments["data_queue"], f"in DataLoader worker process {arguments['worker_id']}")
     arguments.dataset, arguments["init_fn"], arguments["index_queue"] = worker, init, worker
+    arguments["collate_fn"] = lambda samples: worker.with_failures(user_collate(samples))
     try:
         arguments.run_loop()
     finally:
@@ -77,8 +81,8 @@ class _Worker:
     The engine is built at the first `get`: by then torch has seeded the generators and called the user's init function.
     """
 
-    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any) -> None:
-        self._dataset, self._setup, self._index_queue = dataset, setup, index_queue
+    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any, counters: Counters) -> None:
+        self._dataset, self._setup, self._index_queue, self._counters = dataset, setup, index_queue, counters
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._engine: FetchEngine | None = None
         self._current: PendingBatch | None = None
@@ -106,13 +110,22 @@ class _Worker:
 
     __getitem__ = __getitems__
 
+    def with_failures(self, batch: Any) -> Any:
+        """Returns what is sent to the main process for a batch that was collated."""
+        assert self._engine is not None, "torch's loop collates only what it has read"
+        return self._engine.with_failures(batch)
+
     def close(self) -> None:
         if self._engine is not None:
             self._engine.close()
 
     def _start(self) -> FetchEngine:
         self._engine = FetchEngine(
-            self._dataset, self._setup.settings, on_random_draws=self._tell_random_draws, while_waiting=_exit_if_orphan
+            self._dataset,
+            self._setup.settings,
+            counters=self._counters,
+            on_random_draws=self._tell_random_draws,
+            while_waiting=_exit_if_orphan,
         )
         self._engine.begin_wait()
         threading.Thread(target=self._take_in, args=(self._engine,), name="batch-intake", daemon=True).start()

@@ -10,7 +10,7 @@ from benchmarking.bench.datasets import REGION
 from benchmarking.bench.decode import IMAGE_TRANSFORM, decode_bytes
 from benchmarking.bench.workloads import BUCKET, KINDS, Workload
 from concurrent_dataloader import DataLoader
-from concurrent_dataloader._base.options import AUTO_FETCH_WORKERS
+from concurrent_dataloader._base.options import MAX_AUTO_FETCH_WORKERS
 
 TORCH_PREFETCH_FACTOR = 2  # what torch and we take as batch_pool where nothing is said
 
@@ -37,7 +37,7 @@ class OurLoader:
 
     def in_flight(self, batch_size: int) -> int:
         window = (self.batch_pool or TORCH_PREFETCH_FACTOR) * batch_size
-        return self.workers * min(self.fetch_workers or AUTO_FETCH_WORKERS, window)
+        return self.workers * min(self.fetch_workers or MAX_AUTO_FETCH_WORKERS, window)
 
     def wave(self, batch_size: int) -> int:
         return self.workers * (self.batch_pool or TORCH_PREFETCH_FACTOR)

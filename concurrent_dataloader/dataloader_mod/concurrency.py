@@ -1,0 +1,199 @@
+"""How many fetches are in flight at once: a number that is given, or one that is learnt from the goodput.
+
+Pure decisions: nothing here waits, locks or reads a clock, so a simulation can drive it through hours in a moment
+(tests/unit/dataloader_mod/test_concurrency.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FIRST_AUTO_FETCHES = 8
+"""Where ``"auto"`` begins: five doublings below its bound, and gentle to a store that others use too."""
+
+_INTERVAL_S = 0.1  # shortest measurement; below it the scheduling of two busy cores is most of what one sees
+_WAVES = (
+    2.0  # fetches of a measurement, in multiples of the limit: whole waves, as fetches started together end together
+)
+_WORTH_DOUBLING = 1.25  # twice the requests for a quarter more goodput: still rising, so go on doubling
+_WORTH_KEEPING = 1.08  # below this gain the smaller limit was as good, within the noise of a measurement
+_PROBE_EVERY = 12  # measurements between two probes
+_PROBE_UP, _PROBE_DOWN = 1.25, 0.8
+_UP_GAIN, _DOWN_LOSS = 1.05, 0.98  # a larger limit has to pay for itself, a smaller one must cost next to nothing
+_COLLAPSE = 0.6  # goodput below this share of what was settled on: the store has changed, so learn again
+_BASELINE_DECAY = 0.99  # per measurement: the best goodput is forgotten slowly, so that probes down do not add up
+
+_THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
+_THROTTLE_SHARE = (
+    0.85  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
+)
+_STEP_S = 0.5  # between two steps up after a refusal
+_STEP_PART = 10  # a step is this part of the limit: what it overshoots is refused, and has to be asked for again
+_FORGIVEN_S = 5.0  # this long without a refusal, and the limit is learnt anew
+
+
+@dataclass
+class _Measurement:
+    """Completions since ``start_s``; the first ``skip`` after a change of the limit belong to the limit before."""
+
+    start_s: float | None = None
+    skip: int = 0
+    completions: int = 0
+    saturated: int = 0
+
+    def add(self, now_s: float, saturated: bool) -> None:
+        if self.skip > 0:
+            self.skip -= 1
+        elif self.start_s is None:
+            self.start_s = now_s  # its own completion ends the time before
+        else:
+            self.completions += 1
+            self.saturated += saturated
+
+
+@dataclass
+class ConcurrencyLimit:
+    """The number of fetches that may be in flight in this process, as it is now.
+
+    With ``adaptive`` it starts at `FIRST_AUTO_FETCHES` and doubles as long as that raises the goodput, goes back where
+    it did not, and then probes by a quarter up and a fifth down now and then. It rises only while fetches wait for
+    their turn: where the consumer is the slower one, more in flight would gain nothing. When the store refuses requests
+    for their rate (throttling), it falls, by half at the most, to a little less than what the goodput of the last
+    moments needed in flight; then it feels its way up again. A limit that was given falls and recovers likewise.
+
+    Attributes:
+        maximum: Upper bound, which a limit that was given starts from.
+        adaptive: Whether it is to be learnt.
+        value: Fetches that may be in flight now.
+    """
+
+    maximum: int
+    adaptive: bool = False
+    value: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.value = min(FIRST_AUTO_FETCHES, self.maximum) if self.adaptive else self.maximum
+        self._measurement = _Measurement()
+        self._doubling = self.adaptive
+        self._before: tuple[int, float] | None = None  # limit and goodput before the change that is being measured
+        self._baseline = 0.0
+        self._first_try = 0.0  # goodput of a doubling that did not pay at its first measurement
+        self._settled = 0  # measurements since the last probe
+        self._next_probe = _PROBE_UP
+        self._throttled_s: float | None = None  # the last refusal; None: forgiven, or never
+        self._stepped_s = 0.0
+        self._recent: list[tuple[float, int]] = []  # (end, completions) of the last moments, for Little's law
+        self._total = 0
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the store has refused requests for their rate a short while ago."""
+        return self._throttled_s is not None
+
+    def completed(self, now_s: float, median_s: float, *, saturated: bool) -> None:
+        """Takes in a fetch that ended well.
+
+        Args:
+            now_s: Monotonic clock in seconds.
+            median_s: Median latency of the recent fetches in seconds.
+            saturated: Whether other fetches waited only because of the limit.
+        """
+        self._total += 1
+        if not self._recent or now_s - self._recent[-1][0] > _INTERVAL_S / 2:
+            self._recent = [*self._recent[-20:], (now_s, self._total)]
+        if self._throttled_s is not None:
+            self._recover(now_s)
+        elif self.adaptive:
+            self._measure(now_s, median_s, saturated)
+
+    def throttled(self, now_s: float, median_s: float) -> None:
+        """Takes in that the store has refused a request, of this process or of another worker, for the rate."""
+        gap_s = max(_THROTTLE_GAP_S, 2 * median_s)
+        if self._throttled_s is not None and now_s - self._stepped_s < gap_s:
+            self._throttled_s = now_s
+            return
+        needed = _THROTTLE_SHARE * self._goodput(now_s) * median_s
+        self._set(max(1, min(self.value - 1, max(round(needed), self.value // 2))))
+        self._throttled_s = self._stepped_s = now_s
+        self._doubling, self._before, self._first_try = False, None, 0.0
+
+    def _goodput(self, now_s: float) -> float:
+        """Fetches per second in about the last second."""
+        since = [each for each in self._recent if now_s - each[0] <= 1.0]
+        if len(since) < 2:
+            return 0.0
+        return (self._total - since[0][1]) / max(now_s - since[0][0], _INTERVAL_S)
+
+    def _recover(self, now_s: float) -> None:
+        assert self._throttled_s is not None
+        calm_s = now_s - self._throttled_s
+        if calm_s >= _FORGIVEN_S or self.value == self.maximum:
+            self._throttled_s = None
+            self._doubling = self.adaptive
+            self._before = None
+            if not self.adaptive:
+                self._set(self.maximum)
+        elif now_s - self._stepped_s >= _STEP_S:
+            self._stepped_s = now_s
+            self._set(self.value + max(1, self.value // _STEP_PART))
+
+    def _measure(self, now_s: float, median_s: float, saturated: bool) -> None:
+        measurement = self._measurement
+        measurement.add(now_s, saturated)
+        if measurement.start_s is None or measurement.completions < _WAVES * self.value:
+            return
+        elapsed_s = now_s - measurement.start_s
+        if elapsed_s < max(_INTERVAL_S, median_s):
+            return
+        goodput = measurement.completions / elapsed_s
+        if measurement.saturated < 0.8 * measurement.completions:
+            # The consumer is the slower one: this says nothing of the limit. A probe or doubling under way is kept.
+            self._before = None
+            self._measurement = _Measurement()
+        elif self._doubling:
+            self._go_on_doubling(goodput)
+        else:
+            self._settle(goodput)
+
+    def _go_on_doubling(self, goodput: float) -> None:
+        before = self._before
+        self._baseline = goodput = max(goodput, self._first_try)
+        rises = before is None or goodput >= _WORTH_DOUBLING * before[1]
+        if rises and self.value < self.maximum:
+            self._before, self._first_try = (self.value, goodput), 0.0
+            self._set(2 * self.value)
+        elif not rises and not self._first_try:
+            self._first_try = goodput  # a busy moment of the machine looks the same: measure once more
+            self._measurement = _Measurement()
+        else:
+            self._doubling, self._before, self._settled, self._first_try = False, None, 0, 0.0
+            if before is not None and goodput < _WORTH_KEEPING * before[1]:
+                self._baseline = max(before[1], goodput)
+                self._set(before[0])
+            else:
+                self._measurement = _Measurement()
+
+    def _settle(self, goodput: float) -> None:
+        """One measurement of the limit that was settled on, or of a probe."""
+        self._measurement = _Measurement()
+        if self._before is not None:
+            (limit, reference), self._before = self._before, None
+            worth = _UP_GAIN if self.value > limit else _DOWN_LOSS
+            if goodput < worth * reference:
+                self._set(limit)
+            self._baseline = max(self._baseline, goodput)
+            return
+        if goodput < _COLLAPSE * self._baseline:
+            self._doubling, self._baseline = True, goodput
+            return
+        self._baseline = max(goodput, self._baseline * _BASELINE_DECAY)
+        self._settled += 1
+        if self._settled >= _PROBE_EVERY:
+            self._settled = 0
+            probe, self._next_probe = self._next_probe, _PROBE_DOWN if self._next_probe == _PROBE_UP else _PROBE_UP
+            self._before = (self.value, self._baseline)
+            self._set(max(1, round(self.value * probe)) if probe < 1 else self.value + max(1, self.value // 4))
+
+    def _set(self, limit: int) -> None:
+        self._measurement = _Measurement(skip=self.value)
+        self.value = min(limit, self.maximum)

@@ -1,0 +1,207 @@
+"""Which fetch starts when: the one place that knows what is in flight, and the one lock around it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from concurrent_dataloader.dataloader_mod import stats
+from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, HedgePolicy
+from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
+from concurrent_dataloader.dataloader_mod.recent import RecentFetches
+from concurrent_dataloader.dataloader_mod.stats import Counters
+
+MAX_AUTO_BYTES = 256 << 20
+"""Bytes that ``"auto"`` lets be in flight or wait for `process`, per process: a few of the largest objects."""
+_EXTRA_PART = 4  # second attempts out at once: this part of the limit, so that a store that hangs takes few threads
+_LOOK_AGAIN_S = 0.5  # between two looks for slow fetches while nothing is known of the latencies
+_SHORTEST_LOOK_S = 0.005  # a look takes some 10 us
+
+
+class Run:
+    """One attempt of the engine's at a fetch: what a pool thread or task carries out.
+
+    It is also what a store reports to (`request_events.RequestListener`).
+    """
+
+    __slots__ = ("_dispatcher", "fetch", "is_hedge", "retries", "started_s")
+
+    def __init__(self, dispatcher: Dispatcher, fetch: Fetch, started_s: float, *, is_hedge: bool = False) -> None:
+        self._dispatcher, self.fetch, self.started_s, self.is_hedge = dispatcher, fetch, started_s, is_hedge
+        self.retries = 0
+
+    def retrying(self, *, throttled: bool) -> None:
+        """Hears that the store tries again."""
+        self._dispatcher.retried(self, throttled=throttled)
+
+
+class Dispatcher:
+    """Decides, and does no I/O: each method returns the runs that its caller is to start.
+
+    A fetch is started when it is the oldest that waits and the limit has room. The second run of a slow fetch, and what
+    the first then still takes, count beside the limit: the fresh attempt never queues behind the slow one.
+
+    Args:
+        limit: Fetches in flight at once.
+        hedging: When to send a fetch again.
+        counters: Where to count.
+        max_bytes: Bytes in flight or fetched and not yet taken, about, at which no more is started; None: no bound. One
+            fetch is always in flight, so that an object above the bound is read all the same.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        limit: ConcurrencyLimit,
+        hedging: HedgePolicy,
+        counters: Counters,
+        *,
+        max_bytes: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._hedging, self._counters = limit, hedging, counters
+        self._max_bytes, self._clock = max_bytes, clock
+        self._lock = threading.Lock()
+        self._backlog: deque[Fetch] = deque()
+        self._out: dict[Fetch, Run] = {}  # what is in flight and not answered, in the order of the start
+        self._runs: dict[Fetch, int] = {}  # runs of what was sent again
+        self._extra = 0  # runs beyond one for each fetch in `_out`
+        self._held_bytes = 0  # in large bodies that nobody has taken yet
+        self._recent = RecentFetches()
+        self._seen_throttled_s = counters.throttled_s
+        counters.set(stats.FETCH_WORKERS, limit.value)
+
+    @property
+    def running(self) -> int:
+        """Runs that are out now."""
+        return len(self._out) + self._extra
+
+    def add(self, fetches: Iterable[Fetch]) -> list[Run]:
+        """Takes up fetches behind those that wait already."""
+        with self._lock:
+            self._backlog.extend(fetches)
+            return self._release(self._clock())
+
+    def end(self, run: Run, value: Any = None, error: BaseException | None = None) -> list[Run]:
+        """Takes in what a run came to, and settles its fetch unless another run has, or still may do better."""
+        now_s = self._clock()
+        with self._lock:
+            fetch = run.fetch
+            others = self._runs.get(fetch, 1) - 1
+            if fetch in self._runs:
+                self._runs[fetch] = others
+                if not others:
+                    del self._runs[fetch]
+            if fetch not in self._out or (error is not None and others):
+                self._extra -= 1  # too late, or the other run may still succeed
+                return self._release(now_s)
+            del self._out[fetch]
+            if error is None:
+                self._note_success(run, _size_of(value), now_s)
+            elif not isinstance(error, FetchCancelled):
+                self._counters.add(stats.FAILURES)
+            if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
+                self._let_go(fetch)
+            return self._release(now_s)
+
+    def retried(self, run: Run, *, throttled: bool) -> None:
+        """Takes in that the store tries a run's request again."""
+        with self._lock:
+            run.retries += 1
+            self._counters.add(stats.RETRIES)
+            if throttled:
+                self._counters.add(stats.THROTTLED)
+                self._counters.throttled_s = self._clock()
+                self._back_off()
+
+    def taken(self, fetch: Fetch) -> list[Run]:
+        """Takes in that the answer of a fetch has been taken, or never will be; idempotent."""
+        if not fetch.size_bytes:
+            return []
+        with self._lock:
+            self._let_go(fetch)
+            return self._release(self._clock())
+
+    def due_hedges(self) -> tuple[list[Run], float]:
+        """Returns second runs for the fetches that are slow, and the seconds after which to ask again."""
+        now_s = self._clock()
+        with self._lock:
+            delay_s = None if self._limit.is_throttled else self._hedging.delay_s(self._recent)
+            if delay_s is None:
+                return [], _LOOK_AGAIN_S
+            slow = itertools.takewhile(lambda run: now_s - run.started_s >= delay_s, self._out.values())
+            due = [self._hedge(run.fetch, now_s) for run in slow if self._may_hedge(run.fetch)]
+            self._counters.add(stats.HEDGES, len(due))
+            return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s / 4))
+
+    def in_flight(self) -> list[Run]:
+        """Returns the first runs of what is in flight, oldest first: for messages."""
+        with self._lock:
+            return list(self._out.values())
+
+    def close(self) -> None:
+        """Starts nothing more; idempotent."""
+        with self._lock:
+            self._backlog.clear()
+
+    def _may_hedge(self, fetch: Fetch) -> bool:
+        """Whether a slow fetch may be sent again; if so, that is paid for."""
+        most = max(2, self._limit.value // _EXTRA_PART)
+        return fetch not in self._runs and not fetch.is_claimed and self._extra < most and self._hedging.spend()
+
+    def _hedge(self, fetch: Fetch, now_s: float) -> Run:
+        self._runs[fetch] = 2
+        self._extra += 1
+        return Run(self, fetch, now_s, is_hedge=True)
+
+    def _release(self, now_s: float) -> list[Run]:
+        if self._counters.throttled_s > self._seen_throttled_s:
+            self._back_off()  # another worker's requests were refused: this one's would be next
+        started: list[Run] = []
+        while self._backlog and self._has_room():
+            fetch = self._backlog.popleft()
+            if not fetch.is_claimed:  # else it was given up before it began
+                run = self._out[fetch] = Run(self, fetch, now_s)
+                started.append(run)
+        self._counters.set(stats.IN_FLIGHT, len(self._out))
+        return started
+
+    def _has_room(self) -> bool:
+        out = len(self._out)
+        if not out:
+            return True
+        if out >= self._limit.value:
+            return False
+        mean_bytes = self._recent.mean_size_bytes
+        return self._max_bytes is None or self._held_bytes + (out + 1) * mean_bytes <= self._max_bytes
+
+    def _note_success(self, run: Run, size_bytes: int, now_s: float) -> None:
+        self._counters.add(stats.FETCHES)
+        self._counters.add(stats.FETCHED_BYTES, size_bytes)
+        self._counters.add(stats.HEDGES_WON, run.is_hedge)
+        self._hedging.earn()
+        if not run.retries:  # else the pauses between attempts are in it
+            self._recent.add(now_s - run.started_s, size_bytes)
+        if size_bytes >= LARGE_BYTES:
+            run.fetch.size_bytes = size_bytes
+            self._held_bytes += size_bytes
+        self._limit.completed(now_s, self._recent.median_s, saturated=bool(self._backlog))
+        self._counters.set(stats.FETCH_WORKERS, self._limit.value)
+
+    def _let_go(self, fetch: Fetch) -> None:
+        self._held_bytes -= fetch.size_bytes
+        fetch.size_bytes = 0
+
+    def _back_off(self) -> None:
+        self._seen_throttled_s = self._counters.throttled_s
+        self._limit.throttled(self._clock(), self._recent.median_s)
+        self._counters.set(stats.FETCH_WORKERS, self._limit.value)
+
+
+def _size_of(value: Any) -> int:
+    return len(value) if isinstance(value, (bytes, bytearray, memoryview)) else int(getattr(value, "nbytes", 0))

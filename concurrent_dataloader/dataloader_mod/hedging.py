@@ -1,0 +1,48 @@
+"""When a slow fetch is sent a second time."""
+
+from __future__ import annotations
+
+from concurrent_dataloader.dataloader_mod.recent import RecentFetches
+
+FETCHES_PER_HEDGE = 20
+"""Fetches that pay for one second attempt: at most 5 % more requests, a price that the store can bear."""
+LARGE_BYTES = 1 << 20
+"""Above this mean size nothing is sent again: the time goes with the size, and a second body would take the link's
+bandwidth from the first. (AWS advises aggressive retries for objects below 512 KB.)"""
+P95_MULTIPLE = 1.5
+"""A fetch is slow when it has been out for this multiple of the recent 95th percentile."""
+
+_LEAST_KNOWN = 32  # fetches before which the percentile means nothing
+_SHORTEST_DELAY_S = 0.01  # below it, the scheduling of busy threads is what one would chase
+_MOST_SAVED = 32 * FETCHES_PER_HEDGE  # what a calm stretch may save up for a burst
+
+
+class HedgePolicy:
+    """Spends a budget of second attempts on the slowest fetches.
+
+    Not thread-safe: whoever owns it holds a lock.
+
+    Args:
+        enabled: Whether there are any.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._budget = 0  # in fetches
+
+    def delay_s(self, recent: RecentFetches) -> float | None:
+        """Returns the age in seconds at which a fetch counts as slow; None: nothing is sent again at present."""
+        if not self._enabled or len(recent) < _LEAST_KNOWN or recent.mean_size_bytes > LARGE_BYTES:
+            return None
+        return max(_SHORTEST_DELAY_S, P95_MULTIPLE * recent.p95_s)
+
+    def earn(self) -> None:
+        """To be called for each fetch that ended well."""
+        self._budget = min(_MOST_SAVED, self._budget + 1)
+
+    def spend(self) -> bool:
+        """Takes one second attempt from the budget; False: there is none left."""
+        if self._budget < FETCHES_PER_HEDGE:
+            return False
+        self._budget -= FETCHES_PER_HEDGE
+        return True

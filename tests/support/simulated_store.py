@@ -1,0 +1,117 @@
+"""A simulated store and the workers that read from it, event by event: no clock, no threads, no network."""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.recent import RecentFetches
+
+WINDOW = 128  # samples that a worker fetches ahead of its consumer: two batches of 64
+
+
+class Store:
+    """A store behind a network, and a processor that handles ``capacity`` bodies a second.
+
+    It refuses what comes faster than ``allowed`` requests a second (with a bucket of a tenth of a second), as S3 does.
+    """
+
+    def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, seed=0):
+        self.latency_s, self.capacity, self.jitter, self.allowed = latency_s, capacity, jitter, allowed
+        self.random = random.Random(seed)
+        self.refused = 0
+        self._busy_until_s = self._refilled_s = 0.0
+        self._tokens = 1.0
+
+    def admits(self, now_s):
+        if self.allowed is None:
+            return True
+        most = max(1.0, self.allowed * 0.1)
+        self._tokens = min(most, self._tokens + (now_s - self._refilled_s) * self.allowed)
+        self._refilled_s = now_s
+        if self._tokens < 1.0:
+            self.refused += 1
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def answer_s(self, now_s):
+        arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
+        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / self.capacity
+        return self._busy_until_s
+
+
+class Worker:
+    """A worker process: it always has more to fetch, or fetches `WINDOW` samples ahead of what its consumer takes."""
+
+    def __init__(self, limit, consumes_per_s=None):
+        self.limit, self.consumes_per_s, self.recent = limit, consumes_per_s, RecentFetches()
+        self.in_flight = self.done = 0
+
+    def has_work(self, now_s):
+        return self.consumes_per_s is None or self.done + self.in_flight < now_s * self.consumes_per_s + WINDOW
+
+    def finish(self, now_s, started_s, attempt):
+        self.in_flight -= 1
+        self.done += 1
+        if attempt == 1:
+            self.recent.add(now_s - started_s, 8000)
+        self.limit.completed(now_s, self.recent.median_s, saturated=self.has_work(now_s))
+
+
+class Simulation:
+    """Workers of one loader, which all hear of a refusal, against one store.
+
+    Attributes:
+        log: At each answer: seconds, fetches done in all, and the limit of the first worker.
+    """
+
+    def __init__(self, store, *limits, consumes_per_s=None):
+        self.store, self.workers = store, [Worker(limit, consumes_per_s) for limit in limits]
+        self.now_s, self.log = 0.0, []
+        self._events, self._count = [], 0
+
+    def run(self, until_s):
+        """Goes on up to a moment; returns itself."""
+        while self.now_s < until_s:
+            for worker in self.workers:
+                while worker.in_flight < worker.limit.value and worker.has_work(self.now_s):
+                    worker.in_flight += 1
+                    self._request(worker, self.now_s, 1)
+            if self._events:
+                self.now_s, _, event, worker, started_s, attempt = heapq.heappop(self._events)
+                event(worker, started_s, attempt)
+            else:
+                self.now_s += 0.001
+        return self
+
+    def rate(self, start_s, end_s):
+        """Fetches per second between two moments."""
+        inside = [done for at_s, done, _ in self.log if start_s <= at_s <= end_s]
+        return (inside[-1] - inside[0]) / (end_s - start_s)
+
+    def _at(self, at_s, *event):
+        self._count += 1
+        heapq.heappush(self._events, (at_s, self._count, *event))
+
+    def _request(self, worker, started_s, attempt):
+        if self.store.admits(self.now_s):
+            self._at(self.store.answer_s(self.now_s), self._answer, worker, started_s, attempt)
+        else:
+            self._at(self.now_s + self.store.latency_s, self._refusal, worker, started_s, attempt)
+
+    def _refusal(self, worker, started_s, attempt):
+        for each in self.workers:
+            each.limit.throttled(self.now_s, each.recent.median_s)
+        pause_s = self.store.random.uniform(0, min(5.0, 0.1 * 2 ** (attempt - 1)))  # as storage/retry.py has it
+        self._at(self.now_s + pause_s, self._request, worker, started_s, attempt + 1)
+
+    def _answer(self, worker, started_s, attempt):
+        worker.finish(self.now_s, started_s, attempt)
+        self.log.append((self.now_s, sum(each.done for each in self.workers), self.workers[0].limit.value))
+
+
+def auto(maximum=256):
+    """Returns a limit that is learnt."""
+    return ConcurrencyLimit(maximum, adaptive=True)

@@ -1,0 +1,80 @@
+"""The learnt number of fetches in flight, driven through simulated stores."""
+
+from __future__ import annotations
+
+import pytest
+from simulated_store import Simulation, Store, auto
+
+from concurrent_dataloader.dataloader_mod.concurrency import FIRST_AUTO_FETCHES, ConcurrencyLimit
+
+FIXED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+@pytest.mark.parametrize("capacity", [300, 2000, 6000])
+@pytest.mark.parametrize("latency_s", [0.001, 0.01, 0.03, 0.1, 0.2])
+def test_auto_comes_near_the_best_fixed_number_within_five_seconds_without_much_more_in_flight(latency_s, capacity):
+    fixed = {n: Simulation(Store(latency_s, capacity), ConcurrencyLimit(n)).run(4).rate(2, 4) for n in FIXED}
+    best = max(fixed.values())
+    needed = min(n for n, samples_per_s in fixed.items() if samples_per_s >= 0.9 * best)
+    learnt = Simulation(Store(latency_s, capacity, seed=1), auto()).run(12)
+    assert learnt.rate(5, 12) >= 0.9 * best
+    assert max(limit for at_s, _, limit in learnt.log if at_s > 5) <= max(2 * needed, FIRST_AUTO_FETCHES)
+
+
+def test_auto_does_not_rise_where_the_consumer_is_the_slower_one():
+    learnt = Simulation(Store(0.03, 6000), auto(), consumes_per_s=150).run(12)
+    assert learnt.rate(5, 12) == pytest.approx(150, rel=0.05)
+    assert max(limit for _, _, limit in learnt.log) <= 32  # the first 128 it fetched as fast as it could
+
+
+def test_auto_learns_anew_when_the_latency_has_risen():
+    store = Store(0.01, 6000)
+    learnt = Simulation(store, auto()).run(8)
+    store.latency_s = 0.1
+    learnt.run(20)
+    assert learnt.rate(17, 20) >= 0.9 * 256 / 0.1 * 0.95
+
+
+@pytest.mark.parametrize("make", [auto, lambda: ConcurrencyLimit(64)], ids=["auto", "64"])
+@pytest.mark.parametrize("latency_s", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("allowed", [100, 500, 1000])
+def test_two_workers_use_what_a_store_allows_and_hardly_ask_for_more(allowed, latency_s, make):
+    store = Store(latency_s, 6000, allowed=allowed)
+    throttled = Simulation(store, make(), make()).run(5)
+    refused = store.refused
+    throttled.run(20)
+    assert throttled.rate(5, 20) >= 0.85 * allowed
+    assert store.refused - refused <= 0.2 * allowed * 15
+
+
+def test_the_throughput_comes_back_within_seconds_once_the_store_allows_all_again():
+    for make in (auto, lambda: ConcurrencyLimit(64)):
+        store = Store(0.03, 6000, allowed=200)
+        throttled = Simulation(store, make(), make()).run(10)
+        store.allowed = None
+        throttled.run(20)
+        assert throttled.rate(18, 20) >= 1500
+        assert not throttled.workers[0].limit.is_throttled
+
+
+def test_a_number_that_is_given_stays_unless_the_store_refuses():
+    limit = ConcurrencyLimit(64)
+    for step in range(1000):
+        limit.completed(step / 1000, 0.01, saturated=True)
+    assert limit.value == 64
+    limit.throttled(1.0, 0.01)
+    assert limit.value == 32
+
+
+def test_one_burst_of_refusals_halves_the_limit_once():
+    limit = ConcurrencyLimit(64)
+    for step in range(100):
+        limit.throttled(step / 1000, 0.01)
+    assert limit.value == 32
+
+
+def test_the_limit_never_falls_below_one():
+    limit = ConcurrencyLimit(4)
+    for step in range(20):
+        limit.throttled(float(step), 0.01)
+    assert limit.value == 1
