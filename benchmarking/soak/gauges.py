@@ -1,4 +1,4 @@
-"""What a process holds: threads, children, descriptors, shared memory, temporary files. After a run it must be as before."""
+"""What a process holds: threads, children, descriptors, shared memory, temporary files; after a run, as before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - Linux keeps shared memory there, and torch its segments
+SHARED_MEMORY = "/dev/shm"  # Linux keeps shared memory there, and torch its segments
 _LOOK_AGAIN_S = 0.02  # between two looks at what only the kernel can tell
 _OF_A_HEAP = re.compile(r"/pym-\d+-")  # multiprocessing keeps its arena for shared numbers, as malloc keeps pages
 

@@ -194,7 +194,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _shutdown_workers(self) -> None:
         was_shut_down = self._shutdown
-        super()._shutdown_workers()  # type: ignore[no-untyped-call]
+        super()._shutdown_workers()
         if self._shutdown and not was_shut_down:  # else torch leaves it to the end of the interpreter
             self.after_shutdown()
 

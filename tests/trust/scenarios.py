@@ -14,7 +14,8 @@ from concurrent_dataloader import DataLoader
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def loader_of(workers: int, impl: str, *, hangs_from: int | None = None, size: int = 64, **others: Any) -> DataLoader:
@@ -109,8 +110,7 @@ def fork_from_a_thread(impl: str) -> None:
     found: list[Any] = []
 
     def read() -> None:
-        for _ in range(3):
-            found.append([batch[0].tolist() for batch in loader_of(2, impl, size=16)])
+        found.extend([batch[0].tolist() for batch in loader_of(2, impl, size=16)] for _ in range(3))
 
     thread = threading.Thread(target=read)
     thread.start()

@@ -46,7 +46,8 @@ class Zygote:
         return self._receive()
 
     def _send(self, order: dict[str, Any]) -> None:
-        print(json.dumps(order), file=self._process.stdin, flush=True)
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
 
     def _receive(self) -> Any:
         return json.loads(self._process.stdout.readline())
@@ -125,14 +126,19 @@ def _serve() -> tuple[str, dict[str, Any]] | None:
         order = json.loads(line)
         if "wait" in order:
             pid, status = os.waitpid(order["wait"], os.WNOHANG)
-            print("null" if not pid else os.waitstatus_to_exitcode(status), flush=True)
+            _answer(os.waitstatus_to_exitcode(status) if pid else None)
             continue
         pid = os.fork()
         if not pid:
             _become_a_process_of_its_own(Path(order["folder"]))
             return order["scenario"], order["arguments"]
-        print(pid, flush=True)
+        _answer(pid)
     return None
+
+
+def _answer(value: int | None) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 def _become_a_process_of_its_own(folder: Path) -> None:
