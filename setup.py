@@ -22,6 +22,7 @@ setup(
     license="BSD-3-Clause",
     packages=find_packages(include=["concurrent_dataloader*", "benchmarking*"]),
     package_data={"concurrent_dataloader": ["py.typed"]},
+    entry_points={"console_scripts": ["concurrent-dataloader = concurrent_dataloader.command_line.main:main"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.13",
@@ -34,7 +35,13 @@ setup(
     ],
     extras_require={
         "aiobotocore": ["aiobotocore>=2.13"],  # an extra: it pins botocore, and would fight a user's boto3
-        "bench": ["scikit-learn>=1.4"],
+        "bench": [
+            "scikit-learn>=1.4",
+            "litdata>=0.2.76",
+            "spdl>=0.8.0",
+            "torchdata>=0.11.0",
+            "s3torchconnector>=1.5.0",
+        ],
         "dev": tested_set(),
     },
 )

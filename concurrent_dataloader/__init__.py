@@ -5,7 +5,19 @@ from __future__ import annotations
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError
 from concurrent_dataloader.dataloader_mod.concurrent_dataset import ConcurrentDataset
 from concurrent_dataloader.dataloader_mod.dataloader import DataLoader
+from concurrent_dataloader.dataset.normalize import NormalizeBatch
+from concurrent_dataloader.dataset.object_dataset import ObjectDataset
+from concurrent_dataloader.dataset.pil_decoder import PilDecoder
 from concurrent_dataloader.dataset.s3_dataset import S3Dataset
 from concurrent_dataloader.dataset.scratch_dataset import ScratchDataset
 
-__all__ = ["ConcurrentDataLoaderError", "ConcurrentDataset", "DataLoader", "S3Dataset", "ScratchDataset"]
+__all__ = [
+    "ConcurrentDataLoaderError",
+    "ConcurrentDataset",
+    "DataLoader",
+    "ObjectDataset",
+    "NormalizeBatch",
+    "PilDecoder",
+    "S3Dataset",
+    "ScratchDataset",
+]

@@ -7,11 +7,13 @@ import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("concurrent-dataloader", "torch", "torchvision", "numpy", "Pillow", "boto3", "botocore", "obstore")
+OURS = ("concurrent-dataloader", "torch", "torchvision", "numpy", "Pillow", "boto3", "botocore", "obstore", "uvloop")
+PEERS = ("litdata", "spdl", "torchdata", "s3torchconnector")
+PACKAGES = OURS + PEERS
 
 
 def describe_machine() -> dict[str, object]:
-    """Returns processor, cores that may be used, load, system and versions."""
+    """Returns processor, cores that may be used, load, system and versions; None: not installed."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),

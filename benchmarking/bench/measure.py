@@ -7,11 +7,10 @@ import math
 import resource
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-KIB_PER_MIB = 1024
+from benchmarking.bench.memory import LargestWorker, peak_rss_mib
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Measurement:
     Attributes:
         samples: Samples that arrived.
         stopped_early: Whether time was up before all had arrived.
-        samples_per_s: From the end of the first wave of batches to the last batch: start-up excluded.
+        samples_per_s: After the first wave of batches and before the last, see `steady_rate`: start-up excluded.
         overall_samples_per_s: All samples over all seconds, start-up included.
         first_batch_s: Seconds from ``iter(loader)`` to the first batch.
         wait_p99_s: 99th percentile of the seconds that the consumer waited for a batch, after the first wave.
@@ -63,7 +62,8 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
     """
     loader = build()
     cpu_before_s = _cpu_s()
-    arrivals = consume(loader, wave=wave, max_s=max_s)
+    largest_worker = LargestWorker()
+    arrivals = consume(loader, wave=wave, max_s=max_s, on_batch=largest_worker.look)
     del loader
     gc.collect()  # what is left of the loader in circles holds its workers
     times_s = arrivals.times_s
@@ -76,13 +76,28 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
         wait_p99_s=percentile(arrivals.waits_s[wave:] or arrivals.waits_s, 0.99),
         cpu_s=_cpu_s() - cpu_before_s,
         process_cpu_s=_cpu_s(),
-        main_rss_mib=_peak_rss_mib(),
-        worker_rss_mib=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / KIB_PER_MIB,
+        main_rss_mib=peak_rss_mib(),
+        worker_rss_mib=largest_worker.peak_mib,
     )
 
 
-def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[], float] = perf_counter) -> Arrivals:
-    """Takes batches until there are no more, or until time is up and a wave is whole."""
+def consume(
+    loader: Iterable[Any],
+    *,
+    wave: int,
+    max_s: float,
+    on_batch: Callable[[float], object],
+    clock: Callable[[], float] = perf_counter,
+) -> Arrivals:
+    """Takes batches until there are no more, or until time is up and a wave is whole.
+
+    Args:
+        loader: The loader.
+        wave: Batches that are under way at once.
+        max_s: Seconds after the first wave.
+        on_batch: Called after each batch with the seconds since the start; what it takes is no waiting.
+        clock: Returns seconds.
+    """
     times_s: list[float] = []
     waits_s: list[float] = []
     started = clock()
@@ -92,6 +107,7 @@ def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[
         now = clock() - started
         times_s.append(now)
         waits_s.append(now - asked)
+        on_batch(now)
         whole_waves, rest = divmod(len(times_s), wave)
         if rest == 0 and whole_waves > 1 and now - times_s[wave - 1] > max_s:
             return Arrivals(times_s, waits_s, stopped_early=next(batches, None) is not None)
@@ -100,18 +116,20 @@ def consume(loader: Iterable[Any], *, wave: int, max_s: float, clock: Callable[[
 
 
 def steady_rate(times_s: Sequence[float], wave: int) -> float:
-    """Returns batches per second after the first wave.
+    """Returns batches per second after the first wave, and before the last where there are three or more.
 
     Batches that are under way at once arrive at about the same time. From the *end* of one wave to the end of another
-    there are as many seconds as the waves between them took; from the first batch of a wave there are fewer.
+    there are as many seconds as the waves between them took; from the first batch of a wave there are fewer. At both
+    ends a next wave is under way. After the last wave there is none: its batches had a start that would not be counted.
 
     Args:
         times_s: When batches arrived; only whole waves count.
         wave: Batches of a wave.
     """
-    last = len(times_s) // wave * wave - 1
-    if last < 2 * wave - 1:
+    waves = len(times_s) // wave
+    if waves < 2:
         raise ValueError(f"{len(times_s)} batches hold no two waves of {wave}")
+    last = (waves - 1 if waves > 2 else waves) * wave - 1
     return (last - wave + 1) / (times_s[last] - times_s[wave - 1])
 
 
@@ -124,11 +142,3 @@ def _cpu_s() -> float:
     """CPU seconds of this process and of its children that were waited for."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _peak_rss_mib() -> float:
-    """Peak resident memory of this program; ``ru_maxrss`` would also count that of the parent before its exec."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / KIB_PER_MIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB

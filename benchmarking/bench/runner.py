@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarking.bench.datasets import AWS_ENVIRONMENT
 from benchmarking.bench.loaders.protocol import Knobs, LoaderAdapter
-from benchmarking.bench.loaders.registry import CLIENT_ALONE
+from benchmarking.bench.loaders.registry import CLIENT_ALONE, LITDATA_HEDGED, make_loaders
 from benchmarking.bench.measure import Measurement
 from benchmarking.bench.workloads import KINDS, Workload
 from benchmarking.endpoint import EndpointStats, S3Endpoint
@@ -52,17 +52,23 @@ class Run:
 
 
 def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> int:
-    """Returns how many samples make a run of about so many seconds: whole waves, and two of them at least."""
+    """Returns how many samples make a run of about so many seconds: whole waves, the first and the last beside them.
+
+    Two waves do for a loader that reads one body of a batch after another: no batch is begun before its wave.
+    """
     kind, size = KINDS[workload.kind], workload.batch_size
     rate = kind.s3_samples_per_s if adapter.reads == "s3" else kind.disk_samples_per_s
-    if adapter.reads == "s3" and workload.latency_s:
-        rate = min(rate, adapter.in_flight(size) / workload.latency_s)
+    if adapter.reads == "s3" and workload.mean_latency_s:
+        rate = min(rate, adapter.in_flight(size) / workload.mean_latency_s)
+    if adapter.reads == "s3" and workload.max_requests_per_s:
+        rate = min(rate, workload.max_requests_per_s)
     wave = adapter.wave(size)
-    return max(2, 1 + round(rate * seconds / (wave * size))) * wave * size
+    least = 1 if adapter.in_flight(size) > wave else 0
+    return (2 + max(least, round(rate * seconds / (wave * size)))) * wave * size
 
 
 def take_turns(
-    adapters: Iterable[LoaderAdapter],
+    loaders: Iterable[str],
     workloads: Iterable[Workload],
     endpoint: S3Endpoint,
     knobs: Knobs,
@@ -74,24 +80,26 @@ def take_turns(
     """Yields the runs: in each round every loader runs once on every workload that `is_worth_running` finds.
 
     Args:
-        adapters: The loaders.
+        loaders: Names of the loaders.
         workloads: Templates of the workloads; the number of samples is set for each loader.
-        endpoint: Serves the objects; its latency is set for each run.
-        knobs: Hand-on settings of the loaders.
+        endpoint: Serves the objects; it is set for each run as the workload says.
+        knobs: Settings of the loaders.
         rounds: Number of rounds.
         seconds: Length of a run, about; a run is cut when it has taken twice as long.
         on_start: Told in words of each run before it starts.
     """
-    adapters, workloads = list(adapters), list(workloads)
+    loaders, workloads = list(loaders), list(workloads)
     for number in range(rounds):
         for template in workloads:
-            for adapter in adapters:
+            fitting = knobs.for_kind(KINDS[template.kind])
+            adapters = make_loaders(fitting)
+            for adapter in (adapters[name] for name in loaders):
                 if not is_worth_running(adapter, template, workloads):
                     continue
                 samples = sample_count(adapter, template, seconds)
                 workload = dataclasses.replace(template, samples=samples, seed=number)
                 on_start(f"round {number + 1}: {workload.name} {adapter.name}")
-                order = make_order(adapter.name, knobs, workload, max_s=2 * seconds)
+                order = make_order(adapter.name, fitting, workload, max_s=2 * seconds)
                 slowest_wave_s = adapter.wave(workload.batch_size) * workload.batch_size / _slowest_rate(workload)
                 yield _run(order, workload, number, endpoint, STARTUP_ALLOWANCE_S + 4 * seconds + 2 * slowest_wave_s)
 
@@ -99,12 +107,16 @@ def take_turns(
 def is_worth_running(adapter: LoaderAdapter, workload: Workload, workloads: Iterable[Workload]) -> bool:
     """Whether a run shows anything new.
 
-    Disk knows no latency, so its loaders run only beside the slowest of the kind's workloads. The client alone decodes
-    nothing, and says nothing about loaders that do.
+    Disk knows no latency, so its loaders run only beside the slowest of the kind's plain workloads. The client alone
+    decodes nothing and retries as it likes: it is a limit of plain workloads that do not decode. A peer's hedging shows
+    with a slow tail.
     """
     if adapter.reads == "disk":
-        return workload.latency_s == max(other.latency_s for other in workloads if other.kind == workload.kind)
-    return adapter.name != CLIENT_ALONE or not KINDS[workload.kind].is_image
+        plain = [other.latency_s for other in workloads if other.kind == workload.kind and other.is_plain]
+        return workload.is_plain and workload.latency_s == max(plain)
+    if adapter.name == CLIENT_ALONE:
+        return workload.is_plain and not KINDS[workload.kind].is_image
+    return adapter.name != LITDATA_HEDGED or workload.tail_fraction > 0.0
 
 
 def make_order(loader: str, knobs: Knobs, workload: Workload, max_s: float) -> dict[str, Any]:
@@ -118,12 +130,13 @@ def make_order(loader: str, knobs: Knobs, workload: Workload, max_s: float) -> d
 
 
 def _slowest_rate(workload: Workload) -> float:
-    """Samples per second of one read after another, at the worst: a fifth of what two cores reach, plus latency."""
-    return 1.0 / (workload.latency_s + 5.0 / KINDS[workload.kind].s3_samples_per_s)
+    """Samples per second of one read after another, at the worst: a fifth of what two cores reach, plus all waiting."""
+    throttled_s = 1.0 / workload.max_requests_per_s if workload.max_requests_per_s else 0.0
+    return 1.0 / (workload.mean_latency_s + throttled_s + 5.0 / KINDS[workload.kind].s3_samples_per_s)
 
 
 def _run(order: dict[str, Any], workload: Workload, number: int, endpoint: S3Endpoint, timeout_s: float) -> Run:
-    endpoint.set_latency(workload.latency_s)
+    endpoint.configure(**workload.endpoint_settings())
     endpoint.reset_stats()
     started_s, busy_s = perf_counter(), machine_busy_s()
     measurement, error = run_child(order, timeout_s)
@@ -152,13 +165,15 @@ def machine_busy_s() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
 
 
-def run_child(order: dict[str, Any], timeout_s: float) -> tuple[Measurement | None, str]:
-    """Runs an order in a fresh process; returns the measurement, or why there is none.
+def run_child(
+    order: dict[str, Any], timeout_s: float, module: str = "benchmarking.bench.child"
+) -> tuple[Measurement | None, str]:
+    """Runs an order in a fresh process of a module; returns the measurement, or why there is none.
 
     Shutdown: a process that takes longer than ``timeout_s`` seconds is killed with all its workers.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarking.bench.child"],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

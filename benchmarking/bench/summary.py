@@ -8,7 +8,11 @@ from statistics import median
 
 from benchmarking.bench.runner import Run
 
-HEADER = ("workload", "loader", "samples/s", "(min-max)", "first batch s", "CPU s/1000", "requests/sample")
+HEADER = (
+    *("workload", "loader", "samples/s", "(min-max)"),
+    *("first batch s", "p99 wait s", "CPU s/1000", "peak MiB", "requests/sample"),
+)
+ONE_DECIMAL_BELOW = 20.0  # samples per second: what the largest objects reach
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,9 @@ class Medians:
         samples_per_s: After the first wave of batches.
         slowest, fastest: The same of the slowest and of the fastest run.
         first_batch_s: Seconds from ``iter(loader)`` to the first batch.
+        wait_p99_s: 99th percentile of the consumer's wait for a batch, after the first wave.
         cpu_s_per_1000: CPU seconds of the loader's processes per 1,000 samples, start-up of the workers included.
+        peak_mib: Peak resident memory of the main process and of the largest worker together.
         requests_per_sample: Requests of any kind that the endpoint got, per sample; None: every run was cut.
     """
 
@@ -33,7 +39,9 @@ class Medians:
     slowest: float
     fastest: float
     first_batch_s: float
+    wait_p99_s: float
     cpu_s_per_1000: float
+    peak_mib: float
     requests_per_sample: float | None
 
 
@@ -58,7 +66,9 @@ def _medians(workload: str, loader: str, runs: Sequence[Run]) -> Medians:
         slowest=min(rates),
         fastest=max(rates),
         first_batch_s=median(each.first_batch_s for _, each in measured),
+        wait_p99_s=median(each.wait_p99_s for _, each in measured),
         cpu_s_per_1000=median(each.cpu_s / each.samples * 1000 for _, each in measured),
+        peak_mib=median(each.main_rss_mib + each.worker_rss_mib for _, each in measured),
         requests_per_sample=median(requests) if requests else None,
     )
 
@@ -69,15 +79,21 @@ def table(medians: Iterable[Medians]) -> str:
         (
             each.workload,
             each.loader,
-            f"{each.samples_per_s:.0f}",
-            f"({each.slowest:.0f}-{each.fastest:.0f})",
+            _rate(each.samples_per_s),
+            f"({_rate(each.slowest)}-{_rate(each.fastest)})",
             f"{each.first_batch_s:.2f}",
+            f"{each.wait_p99_s:.3f}",
             f"{each.cpu_s_per_1000:.2f}",
+            f"{each.peak_mib:.0f}",
             "cut" if each.requests_per_sample is None else f"{each.requests_per_sample:.3f}",
         )
         for each in medians
     ]
     return markdown(HEADER, rows)
+
+
+def _rate(samples_per_s: float) -> str:
+    return f"{samples_per_s:.1f}" if samples_per_s < ONE_DECIMAL_BELOW else f"{samples_per_s:.0f}"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -114,15 +114,23 @@ def objects_from_bodies(bodies: Iterable[tuple[str, bytes]], modified_s: float) 
 def read_folder(folder: Path) -> dict[str, StoredObject]:
     """Returns an object for every file below a folder; the key is the path below it, with forward slashes.
 
+    Files that are hard links to one body are kept once.
+
     Raises:
         NotADirectoryError: There is no such folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"the endpoint's folder {folder} is not there")
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): StoredObject(path.read_bytes(), path.stat().st_mtime) for path in files
-    }
+    stored: dict[tuple[int, int], StoredObject] = {}
+    objects = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            identity = status.st_dev, status.st_ino
+            if identity not in stored:
+                stored[identity] = StoredObject(path.read_bytes(), status.st_mtime)
+            objects[path.relative_to(folder).as_posix()] = stored[identity]
+    return objects
 
 
 def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:

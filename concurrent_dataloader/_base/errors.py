@@ -65,3 +65,11 @@ class StorageTimeout(StorageError, TimeoutError):
 
 class IncompleteBody(StorageError):
     """The body that arrived is shorter or longer than the store announced."""
+
+
+class UnreadableKeyError(StorageError):
+    """The client of this store cannot name such an object, so nothing was asked for."""
+
+
+class ForkedClientError(StorageError):
+    """The only client of this store does not work in this process, since its parent had used it before the fork."""

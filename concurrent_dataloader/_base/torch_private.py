@@ -165,7 +165,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             Override(
                 loader,
                 multiprocessing_context=Override(context, Process=start_process),
-                prefetch_factor=max(loader.prefetch_factor, batches_per_worker),
+                # A factor of 0 is refused by torch here, and not at the loader's construction.
+                prefetch_factor=loader.prefetch_factor and max(loader.prefetch_factor, batches_per_worker),
             )
         )
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
@@ -255,8 +256,12 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def __init__(self, loader: Any, dataset: Any) -> None:
         super().__init__(loader)
-        self._dataset_fetcher.dataset = dataset
+        self.read_from(dataset)
         self._profile_name = f"enumerate(DataLoader)#{_SingleProcessDataLoaderIter.__name__}.__next__"
+
+    def read_from(self, dataset: Any) -> None:
+        """Has torch's fetcher ask this dataset for the samples of a request from now on."""
+        self._dataset_fetcher.dataset = dataset
 
     def sample_indices(self) -> Any:
         """Draws from the sampler: the indices of a batch, or one index; raises StopIteration at its end."""

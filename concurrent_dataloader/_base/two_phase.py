@@ -41,8 +41,8 @@ def phases_of(dataset: Any) -> TwoPhaseDataset | None:
 
     Args:
         dataset: Any map-style dataset. A ``Subset`` or ``ConcatDataset`` is two-phase if all that lies below it is.
-            One whose class overrides ``__getitem__`` further down than ``fetch`` and ``process`` is not: its own
-            ``__getitem__`` is then the truth, and going round it would hand out other samples.
+            One whose class overrides ``__getitem__`` or ``__getitems__`` further down than ``fetch`` and
+            ``process`` is not: its own method is then the truth, and going round it would hand out other samples.
     """
     if isinstance(dataset, Subset):
         inner = phases_of(dataset.dataset) if _inherits(dataset, Subset) else None
@@ -76,8 +76,8 @@ def _splits_getitem(dataset: Any) -> bool:
     fetch, process = getattr(dataset, "fetch", None), getattr(dataset, "process", None)
     if not (callable(fetch) and callable(process) and _takes(fetch, 1) and _takes(process, 2)):
         return False
-    depth = {name: _depth_of_definition(dataset, name) for name in ("__getitem__", "fetch", "process")}
-    return depth["__getitem__"] >= min(depth["fetch"], depth["process"])
+    depth = {name: _depth_of_definition(dataset, name) for name in ("__getitem__", "__getitems__", "fetch", "process")}
+    return min(depth["__getitem__"], depth["__getitems__"]) >= min(depth["fetch"], depth["process"])
 
 
 def _takes(method: Callable[..., Any], positional: int) -> bool:

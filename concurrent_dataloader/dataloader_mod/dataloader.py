@@ -97,9 +97,8 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         hedging: bool = True,
         stall_timeout: float | None = DEFAULT_STALL_TIMEOUT_S,
     ) -> None:
-        options = FetchOptions(
-            num_fetch_workers, fetch_impl, batch_pool, on_error, max_error_rate, hedging, stall_timeout
-        )
+        # Refuses what is wrong before torch looks.
+        FetchOptions(num_fetch_workers, fetch_impl, batch_pool, on_error, max_error_rate, hedging, stall_timeout)
         # By keyword: Lightning re-creates loaders by names and wraps this very call.
         super().__init__(
             dataset=dataset,
@@ -128,10 +127,19 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         self.hedging = hedging
         self.stall_timeout = stall_timeout
         self._record: IterationRecord | None = None
-        self._engine_settings = self._choose_engine(options)
+        self._choose_engine()  # so that what does not go together is refused here
 
-    def _choose_engine(self, options: FetchOptions) -> EngineSettings | None:
+    def _choose_engine(self) -> EngineSettings | None:
         """Returns how our engine is to read the dataset, or None where torch's own path is to."""
+        options = FetchOptions(
+            self.num_fetch_workers,
+            self.fetch_impl,
+            self.batch_pool,
+            self.on_error,
+            self.max_error_rate,
+            self.hedging,
+            self.stall_timeout,
+        )
         if not self.is_map_style:
             if options.on_error != "raise":
                 raise OptionError("on_error needs a map-style dataset: an iterable one cannot go on after a failure")
@@ -150,11 +158,14 @@ class DataLoader(torch_private.LoaderBase[T_co]):
 
     def make_iterator(self) -> Any:
         """Returns a fresh iterator over the data: torch's own, or one with our engine."""
-        if self._engine_settings is None:
+        settings = self._choose_engine()  # anew: torch lets most attributes be changed between two epochs
+        if settings is None:
             return super().make_iterator()
-        kind = SingleProcessEngineIter if self.num_workers == 0 else MultiProcessEngineIter
-        self._record = IterationRecord.of(self, self._engine_settings.options)
-        return kind(self, self._engine_settings, self._record)
+        self._record = IterationRecord.of(self, settings.options)
+        if self.num_workers == 0:
+            return SingleProcessEngineIter(self, settings, self._record)
+        self.check_worker_number_rationality()
+        return MultiProcessEngineIter(self, settings, self._record)
 
     def stats(self) -> LoaderStats:
         """Returns what the latest iteration has counted so far: where the time goes, and what failed.

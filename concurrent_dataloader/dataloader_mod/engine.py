@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import reprlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from concurrent_dataloader.dataloader_mod.stall import StallWatch
 from concurrent_dataloader.dataloader_mod.stats import Counters
 from concurrent_dataloader.dataloader_mod.watch import Watch
 from concurrent_dataloader.dataloader_mod.window import BatchWindow
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlist = _BRIEF.maxtuple = 20  # indices of a batch that a message names
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,9 @@ class FetchEngine:
             FetchCancelled: The engine was closed meanwhile.
         """
         self.begin_wait()
-        self._failures, self._asked = Failures(self._settings.options.on_error), len(batch.fetches)
         try:
+            self._window.start(batch)
+            self._failures, self._asked = Failures(self._settings.options.on_error), len(batch.fetches)
             samples = self._read(batch)
             self._counters.add(stats.SAMPLES, len(samples) if self._settings.auto_collation else 1)
             return samples
@@ -209,7 +215,7 @@ class FetchEngine:
 
     def _name(self, fetch: Fetch) -> str:
         if self._plan.per_batch:
-            return f"the batch of samples {fetch.index!r}"
+            return f"the batch of samples {_BRIEF.repr(fetch.index)}"
         key = self._key(fetch)
         return f"sample {fetch.index!r}" + (f" ({key})" if key else "")
 
@@ -229,4 +235,5 @@ def _attempts(run: Run) -> str:
 def _add_note_once(error: Exception, note: str) -> None:
     """A dataset may raise the same exception object again and again: it should not collect notes."""
     if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
+        with contextlib.suppress(Exception):  # a frozen dataclass takes no note, and is worth more than one
+            error.add_note(note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import weakref
 from collections import deque
 from typing import Any
@@ -84,16 +85,28 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
     """
 
     def __init__(self, loader: Any, settings: EngineSettings, record: IterationRecord) -> None:
-        self._record = record
-        self._engine = FetchEngine(
-            loader.dataset, settings, counters=record.board.worker(0), on_random_draws=warn_of_shared_generators
-        )
-        self._close = weakref.finalize(self, self._engine.close)
+        self._settings, self._record = settings, record
+        self._start_engine(loader.dataset)
         self._requested: deque[PendingBatch] = deque()
         self._sampler_error: Exception | None = None
         super().__init__(loader, self._engine)
         sampler = loader.batch_sampler if settings.auto_collation else loader.sampler
         self._sampler = LookAhead(sampler, self.sample_indices, settings.batch_pool)
+
+    def _start_engine(self, dataset: Any) -> None:
+        self._process = os.getpid()
+        counters = self._record.board.worker(0)
+        self._engine = FetchEngine(
+            dataset, self._settings, counters=counters, on_random_draws=warn_of_shared_generators
+        )
+        self._close = weakref.finalize(self, _close_in, self._process, self._engine)
+
+    def _go_on_after_fork(self) -> None:
+        """Starts an engine in the process that the caller has forked: no thread came with it, so no fetch would end."""
+        self._close.detach()
+        self._start_engine(self._dataset)
+        self.read_from(self._engine)
+        self._requested = deque(self._engine.request(batch.request) for batch in self._requested)
 
     def receive(self, data: Any, waited_s: float) -> Any:
         """Notes the caller's wait and the samples that failed."""
@@ -101,6 +114,8 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
 
     def next_request(self) -> PendingBatch:
         """Returns the oldest batch, after asking for the ones that are to be in flight behind it."""
+        if self._process != os.getpid():
+            self._go_on_after_fork()
         drawn: list[Any] = []
         while len(self._requested) + len(drawn) <= self._sampler.ahead and self._sampler_error is None:
             try:
@@ -116,3 +131,9 @@ class SingleProcessEngineIter(torch_private.SingleProcessIter):
         if isinstance(ending, StopIteration):
             self._close()
         raise ending
+
+
+def _close_in(process: int, engine: FetchEngine) -> None:
+    """Closes an engine, but not its copy in a forked process, whose locks may be held by threads that are not there."""
+    if os.getpid() == process:
+        engine.close()

@@ -28,7 +28,8 @@ class LookAhead:
     With ``num_workers=0`` the sampler and `process` share the process's generators, and torch draws a batch's indices
     only after the batch before was made. torch's own samplers draw from the generators at their first index alone, so
     nobody notices when they are read ahead. Any other sampler is first watched: only if its second request was drawn
-    without moving a generator is it read ahead.
+    without moving a generator is it read ahead. A ``RandomSampler`` that was given a generator draws from it again
+    later; it is read ahead from the second request on, until someone else is seen to draw from that generator.
 
     Args:
         sampler: What the requests come from.
@@ -38,7 +39,9 @@ class LookAhead:
 
     def __init__(self, sampler: Any, draw: Callable[[], Any], ahead: int) -> None:
         self._draw, self._ahead = draw, ahead
-        self._is_quiet: bool | None = True if _is_quiet(sampler) else None
+        self._generator = _generator_of(sampler)
+        self._state: torch.Tensor | None = None
+        self._is_quiet: bool | None = True if self._generator is None and _is_quiet(sampler) else None
         self._drawn = 0
 
     @property
@@ -49,6 +52,8 @@ class LookAhead:
     def draw(self) -> Any:
         """Draws a request; raises whatever the sampler does, ``StopIteration`` at its end."""
         self._drawn += 1
+        if self._generator is not None:
+            return self._draw_from(self._generator)
         if self._is_quiet is not None or self._drawn == 1:
             return self._draw()
         watch = RandomStateWatch()
@@ -56,6 +61,20 @@ class LookAhead:
         request = self._draw()
         self._is_quiet = not watch.end()
         return request
+
+    def _draw_from(self, generator: torch.Generator) -> Any:
+        if self._state is not None and self._is_quiet is not False:
+            self._is_quiet = torch.equal(self._state, generator.get_state())
+        request = self._draw()
+        self._state = generator.get_state()
+        return request
+
+
+def _generator_of(sampler: Any) -> torch.Generator | None:
+    """The generator from which one of torch's samplers draws more than once, if it was given one."""
+    if type(sampler) is BatchSampler:
+        return _generator_of(sampler.sampler)
+    return sampler.generator if type(sampler) is RandomSampler else None
 
 
 def _is_quiet(sampler: Any) -> bool:

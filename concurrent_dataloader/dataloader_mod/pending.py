@@ -88,4 +88,4 @@ class PendingBatch:
     def __init__(self, request: Any) -> None:
         self.request = request
         self.fetches: list[Fetch] = []
-        self.error: Exception | None = None  # the request itself was no good
+        self.error: BaseException | None = None  # the request itself was no good

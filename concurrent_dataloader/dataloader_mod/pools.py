@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from concurrent_dataloader._base.errors import DatasetError
 from concurrent_dataloader._base.request_events import listen
+from concurrent_dataloader.dataloader_mod.caller_state import CallerState
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher, Run
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 
@@ -42,7 +44,7 @@ class ThreadPool:
     A thread that has ended a run carries on with the next one itself: in the steady state nobody is woken for it.
 
     Args:
-        fetch: Called with an index in one of the threads.
+        fetch: Called with an index in one of the threads, in the state of the thread that makes the pool.
         dispatcher: Decides what runs.
 
     Shutdown:
@@ -52,6 +54,7 @@ class ThreadPool:
 
     def __init__(self, fetch: Callable[[Any], Any], dispatcher: Dispatcher) -> None:
         self._fetch, self._dispatcher = fetch, dispatcher
+        self._state = CallerState()
         self._queue: SimpleQueue[Run | None] = SimpleQueue()
         self._lock = threading.Lock()  # around the number of threads
         self._threads = 0
@@ -67,7 +70,7 @@ class ThreadPool:
             self._queue.put(run)
         while self._needs_a_thread():
             name = f"fetch-{self._threads}"
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            threading.Thread(target=self._state.run, args=(self._serve,), name=name, daemon=True).start()
 
     def close(self) -> None:
         """Lets each thread end once it is idle; idempotent."""
@@ -129,6 +132,7 @@ class AsyncioPool:
         aclose: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._fetch, self._dispatcher, self._aclose = fetch, dispatcher, aclose
+        self._state = CallerState()
         self._tasks: set[asyncio.Task[None]] = set()  # touched on the loop only
         self._lock = threading.Lock()  # around the making of the loop and its end
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,10 +152,11 @@ class AsyncioPool:
             if self._closed:
                 return
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name="fetch-loop", daemon=True)
+                self._loop = loop = asyncio.new_event_loop()
+                body = functools.partial(self._state.run, lambda: _run_loop(loop))
+                self._thread = threading.Thread(target=body, name="fetch-loop", daemon=True)
                 self._thread.start()
-            self._loop.call_soon_threadsafe(self._spawn, runs)
+            self._loop.call_soon_threadsafe(self._spawn, runs, context=self._state.context())
 
     def _spawn(self, runs: list[Run]) -> None:
         for run in runs:

@@ -40,6 +40,17 @@ class BatchWindow:
             self._start_waiting()
         return batch
 
+    def start(self, batch: PendingBatch) -> None:
+        """Starts the fetches of a batch that is being waited for, whether or not there is room; idempotent.
+
+        Batches are read in the order in which they were added, so there is room. But a Ctrl-C at the wrong moment can
+        lose a batch between `add` and `release`, and its place with it: without this the next one would wait for ever.
+        """
+        with self._lock:
+            if batch in self._waiting:
+                self._waiting.remove(batch)
+                self._start(batch)
+
     def release(self, batch: PendingBatch) -> None:
         """Gives the place of a batch to the next one and gives up what it has still out; idempotent."""
         with self._lock:
@@ -59,17 +70,19 @@ class BatchWindow:
 
     def _start_waiting(self) -> None:
         while self._waiting and (self._closed or len(self._in_flight) < self._size):
-            batch = self._waiting.popleft()
-            self._in_flight[id(batch)] = batch
-            try:
-                batch.fetches = self._split(batch.request)
-            except Exception as error:  # noqa: BLE001 - a bad request belongs to the thread that asks for its samples
-                batch.error = error
-                continue
-            if self._closed:
-                _cancel(batch)
-            else:
-                self._pool.submit(batch.fetches)
+            self._start(self._waiting.popleft())
+
+    def _start(self, batch: PendingBatch) -> None:
+        self._in_flight[id(batch)] = batch
+        try:
+            batch.fetches = self._split(batch.request)
+        except BaseException as error:  # noqa: BLE001 - a bad request belongs to the thread that asks for its samples
+            batch.error = error
+            return
+        if self._closed:
+            _cancel(batch)
+        else:
+            self._pool.submit(batch.fetches)
 
     def _split(self, request: Any) -> list[Fetch]:
         if self._plan.per_batch or not self._auto_collation:

@@ -144,7 +144,7 @@ class _Worker:
                 self._messages.put(message)
             engine.close()  # nobody will read what is still out; the main thread may be waiting for it
             self._messages.put(None)
-        except Exception as error:  # noqa: BLE001 - torch's loop is the one to die of a broken queue, and it is told
+        except BaseException as error:  # noqa: BLE001 - torch's loop is the one to die of a broken queue, and it is told
             self._messages.put(_IntakeFailed(error))
 
     def _tell_random_draws(self) -> None:
@@ -153,7 +153,7 @@ class _Worker:
 
 @dataclass(frozen=True)
 class _IntakeFailed:
-    error: Exception
+    error: BaseException
 
 
 def _is_orphan() -> bool:

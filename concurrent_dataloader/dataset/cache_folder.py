@@ -15,3 +15,8 @@ def user_cache_folder() -> Path:
     # The specification has relative paths ignored.
     folder = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return folder / "concurrent_dataloader"
+
+
+def objects_folder() -> Path:
+    """Returns where objects are kept unless ``cache_dir`` names another folder: ``objects`` in `user_cache_folder`."""
+    return user_cache_folder() / "objects"

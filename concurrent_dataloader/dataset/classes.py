@@ -56,12 +56,19 @@ class TrainClasses:
         Raises:
             ClassesFileError: The file name has no class in the file.
         """
+        return self.targets[self.entry_of(key)]
+
+    def entry_of(self, key: str) -> str:
+        """Returns the entry of the file that a key belongs to: its prefix.
+
+        Raises:
+            ClassesFileError: The file name has no class in the file.
+        """
         prefix, underscore, _ = key.rpartition("/")[2].rpartition("_")
-        target = self.targets.get(prefix)
-        if target is None:
+        if prefix not in self.targets:
             problem = f"no class {prefix!r}" if underscore else "no '_' in the file name, which ends the class's name"
             raise ClassesFileError(f"{key}: {problem} (classes file {self.path})")
-        return target
+        return prefix
 
 
 @dataclass(frozen=True)
@@ -86,14 +93,21 @@ class ValClasses:
         Raises:
             ClassesFileError: The file name ends in no number, or its image has no class in the file.
         """
+        return self.targets[self.entry_of(key)]
+
+    def entry_of(self, key: str) -> int:
+        """Returns the entry of the file that a key belongs to: its image's index.
+
+        Raises:
+            ClassesFileError: The file name ends in no number, or its image has no class in the file.
+        """
         number = _FILE_NUMBER.search(key.rpartition("/")[2])
         if number is None:
             raise ClassesFileError(f"{key}: no number at the end of the file name (classes file {self.path})")
         index = int(number[1]) - 1 + self.first_index
-        target = self.targets.get(index)
-        if target is None:
+        if index not in self.targets:
             raise ClassesFileError(f"{key}: no class for image index {index} (classes file {self.path})")
-        return target
+        return index
 
 
 def load_classes(path: str | os.PathLike[str], class_id_base: int | None = None) -> TrainClasses | ValClasses:

@@ -20,9 +20,11 @@ DATASET_TYPES: tuple[DatasetType, ...] = ("train", "val", "test")
 FileKind = Literal["index", "classes"]
 
 _SPELLINGS = (("access_key", "secret"), ("aws_access_key_id", "aws_secret_access_key"))
+_PLACE = ("bucket_name", "endpoint_url", "region_name", "addressing_style", "ca_bundle")
 _EXPECTED = (
     'expected a JSON object with "access_key" and "secret", or with "aws_access_key_id" and "aws_secret_access_key", '
-    'and optionally "bucket_name", "endpoint_url", "region_name" and "train_index_file_download_url" and its like'
+    'and optionally "bucket_name", "endpoint_url", "region_name", "addressing_style", "ca_bundle", and '
+    '"train_index_file_download_url" and its like'
 )
 
 
@@ -36,6 +38,9 @@ class CredentialsFile:
         bucket_name: The bucket, if it names one.
         endpoint_url: The endpoint, if it names one.
         region_name: The region, if it names one.
+        addressing_style: ``"auto"``, ``"path"`` or ``"virtual"``, if it names one (see `S3Options`).
+        ca_bundle: PEM file of the certificate authorities to trust, if it names one; a path in the file is relative to
+            the file's folder.
         download_urls: From the entry's name, such as ``val_classes_file_download_url``, to the URL. Not in the repr: a
             presigned URL is a secret.
     """
@@ -45,6 +50,8 @@ class CredentialsFile:
     bucket_name: str | None = None
     endpoint_url: str | None = None
     region_name: str | None = None
+    addressing_style: str | None = None
+    ca_bundle: str | None = None
     download_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -66,10 +73,12 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     path = Path(path)
     entries = read_json_object(path, CredentialsFileError, _EXPECTED)
     urls = [download_entry(split, kind) for split in DATASET_TYPES for kind in ("index", "classes")]
-    known = {name for pair in _SPELLINGS for name in pair} | {"bucket_name", "endpoint_url", "region_name", *urls}
+    known = {name for pair in _SPELLINGS for name in pair} | {*_PLACE, *urls}
     texts = {name: _text(path, name, value) for name, value in entries.items() if name in known and value is not None}
     if unknown := sorted(entries.keys() - known):
         _log.warning("%s: entries that are not known are not used: %s", path, ", ".join(unknown))
+    if "ca_bundle" in texts:
+        texts["ca_bundle"] = str(path.absolute().parent / texts["ca_bundle"])
     credentials = _credentials(path, texts)
     if not texts:
         raise CredentialsFileError(f"{path} has none of the known entries; {_EXPECTED}")
@@ -77,9 +86,7 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     return CredentialsFile(
         path,
         credentials,
-        texts.get("bucket_name"),
-        texts.get("endpoint_url"),
-        texts.get("region_name"),
+        **{name: texts[name] for name in _PLACE if name in texts},
         download_urls={name: texts[name] for name in urls if name in texts},
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from concurrent_dataloader._base.errors import CredentialsFileError, MissingFileError, OptionError
-from concurrent_dataloader.dataset.cache_folder import user_cache_folder
+from concurrent_dataloader.dataset.cache_folder import objects_folder
 from concurrent_dataloader.dataset.classes import Classes, load_classes
 from concurrent_dataloader.dataset.credentials_file import (
     DATASET_TYPES,
@@ -48,14 +48,20 @@ def s3_options(file: CredentialsFile | None, *, bucket_name: str | None = None, 
     """
     options: dict[str, Any] = {}
     if file is not None:
-        options |= {"endpoint_url": file.endpoint_url, "region_name": file.region_name}
-    options |= {name: value for name, value in given.items() if value is not None}
+        named = ("endpoint_url", "region_name", "addressing_style", "ca_bundle")
+        options |= {name: value for name in named if (value := getattr(file, name)) is not None}
+    options |= {name: _text(name, value) for name, value in given.items() if value is not None}
     if bucket_name is None and file is not None:
         bucket_name = file.bucket_name
     if bucket_name is None:
         where = f'"bucket_name" of the credentials file {file.path}' if file else "a credentials file"
         raise OptionError(f"bucket_name: expected the name of a bucket, here or in {where}")
     return S3Options(bucket_name, fallback_credentials=file.credentials if file else None, **options)
+
+
+def _text(name: str, value: Any) -> Any:
+    """Returns a path as the string that `S3Options` hold, and everything else as it is."""
+    return os.fspath(value) if name == "ca_bundle" else value
 
 
 def read_with_boto3(options: S3Options, bucket_name: str, key: str) -> bytes:
@@ -127,5 +133,5 @@ def with_cache(store: ObjectStore, use_cache: bool, cache_dir: PathLike | None, 
     """
     if not use_cache:
         return store
-    folder = user_cache_folder() / "objects" if cache_dir is None else Path(cache_dir)
+    folder = objects_folder() if cache_dir is None else Path(cache_dir)
     return CachedStore(store, cache_dir=folder, max_bytes=cache_max_bytes)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self, Unpack
 
 from concurrent_dataloader._base.errors import IndexFileError
 from concurrent_dataloader.dataset.credentials_file import DatasetType, load_credentials_file
@@ -18,9 +19,12 @@ from concurrent_dataloader.dataset.dataset_files import (
     with_cache,
 )
 from concurrent_dataloader.dataset.decode import Decoder
+from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES
+from concurrent_dataloader.dataset.folder_listing import check_suffix, list_class_folders
 from concurrent_dataloader.dataset.index_file import write_index
-from concurrent_dataloader.dataset.indexed_dataset import IndexedDataset, Transform
+from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
 from concurrent_dataloader.dataset.listing import chosen, with_progress
+from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.storage import LocalStore
 
 
@@ -37,6 +41,7 @@ class ScratchDataset(IndexedDataset):
         transform: Called with the decoded image.
         target_transform: Called with the 0-based target.
         decoder: ``"pil"``, ``"torchvision"`` or a callable ``bytes -> Any`` (see `resolve_decoder`).
+        decode_in: ``"process"`` (default) or ``"fetch"``, in the loader's pool (see `IndexedDataset`).
         class_id_base: The class id that becomes target 0; None reads it off the classes file.
         use_cache: Keep copies in a cache folder, for when ``local_path`` is a slow network file system.
         cache_dir: Where; None is ``objects`` in ``~/.cache/concurrent_dataloader`` (or below ``$XDG_CACHE_HOME``).
@@ -62,6 +67,7 @@ class ScratchDataset(IndexedDataset):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         decoder: str | Decoder = "pil",
+        decode_in: DecodeIn = "process",
         class_id_base: int | None = None,
         use_cache: bool = False,
         cache_dir: PathLike | None = None,
@@ -90,7 +96,40 @@ class ScratchDataset(IndexedDataset):
             transform=transform,
             target_transform=target_transform,
             decoder=decoder,
+            decode_in=decode_in,
         )
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: PathLike,
+        *,
+        suffix: str | Sequence[str] | None = IMAGE_SUFFIXES,
+        **options: Unpack[SampleOptions],
+    ) -> Self:
+        """Lists a folder and takes classes from the folders in it, as torchvision's ``ImageFolder`` does.
+
+        Each folder right below ``path`` is a class; targets count them in sorted order, from 0. Samples come by class,
+        then by folder, then by file name.
+
+        Args:
+            path: The folder.
+            suffix: Take only files that end in it, or in one of several, whatever the case; None takes all.
+            **options: ``limit``, ``transform``, ``target_transform``, ``decoder``, ``decode_in``, ``use_cache``,
+                ``cache_dir`` and ``cache_max_bytes``, as for the dataset (see `SampleOptions`).
+
+        Returns:
+            A dataset with ``classes``, ``class_to_idx`` and ``targets``.
+
+        Raises:
+            OptionError: An argument is wrong.
+            MissingFileError: There are no class folders, or some without a file that matches; they are named.
+            StorageError: A folder is not there or cannot be read.
+        """
+        check_suffix(suffix)
+        store = LocalStore(Path(path))
+        plan = Plan(store, **options)
+        return plan.dataset(cls, *list_class_folders(store, "", suffix))
 
     @classmethod
     def index_all(

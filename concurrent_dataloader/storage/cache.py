@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from concurrent_dataloader._base.errors import OptionError, StorageError, StorageTimeout
 from concurrent_dataloader.storage.cache_disk import DiskCache
@@ -26,8 +27,20 @@ from concurrent_dataloader.storage.cache_ledger import locked_ledger, noted_max_
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore
 
-_CLEAR_PATIENCE_S = 60.0  # seconds for one shard; a process that holds the lock for longer is stopped or its disk hangs
+# Seconds that clearing and warming wait for others; a process that holds the lock for longer is stopped, or its disk
+# hangs.
+_PATIENCE_S = 60.0
 _ANY_KEY = "key"  # a legal key for every store, from whose description the store is known
+_LARGEST_BOUND = 2**63 - 1  # what the ledger's numbers hold, with room for a sum
+
+
+@runtime_checkable
+class IdentifiedStore(Protocol):
+    """A store whose description of an object does not tell it apart from all other stores."""
+
+    def identity(self) -> str:
+        """Returns a name that no other store shares, the same in every process and before and after requests."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,8 @@ class CachedStore:
     warning says so once.
 
     Args:
-        store: The store to fetch from. Its ``describe`` tells stores apart, so different stores may share a folder.
+        store: The store to fetch from. Its ``identity``, or where it has none its ``describe``, tells stores apart, so
+            different stores may share a folder.
         cache_dir: Folder for the cache alone, on a local disk; made with mode 0700 if it is missing.
         max_bytes: Bound in bytes for the sum of all processes, above 0. The least recently used objects make room; an
             object that is larger is never kept. The bookkeeping takes another 2 KB.
@@ -66,11 +80,13 @@ class CachedStore:
 
     def __init__(self, store: ObjectStore, *, cache_dir: Path, max_bytes: int) -> None:
         require_file_locks()
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes <= 0:
-            raise OptionError(f"max_bytes of the cache must be a whole number of bytes above 0, not {max_bytes!r}")
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or not 0 < max_bytes <= _LARGEST_BOUND:
+            raise OptionError(
+                f"max_bytes of the cache must be a whole number of bytes above 0 (and below 2**63), not {max_bytes!r}"
+            )
         self._store, self._max_bytes = store, max_bytes
         self._cache_dir = Path(cache_dir).expanduser().absolute()  # a worker may have another working directory
-        self._store_name = store.describe(_ANY_KEY)
+        self._store_name = store.identity() if isinstance(store, IdentifiedStore) else store.describe(_ANY_KEY)
         self._disk = DiskCache(self._cache_dir, max_bytes)
 
     def get(self, key: str) -> bytes:
@@ -89,6 +105,26 @@ class CachedStore:
             body = await self._store.aget(key)
             await in_daemon_thread(functools.partial(self._disk.write, name, body))
         return body
+
+    @property
+    def max_bytes(self) -> int:
+        """The bound, in bytes."""
+        return self._max_bytes
+
+    def kept_bytes(self, key: str) -> int | None:
+        """Returns the bytes that an object takes up in the cache, and marks it as used; None if it is not there.
+
+        It is not read: whether it is whole shows when it is.
+        """
+        return self._disk.size_bytes(entry_name(self._store_name, key))
+
+    def fetch(self, key: str) -> bytes:
+        """Returns an object from the store, past the cache."""
+        return self._store.get(key)
+
+    def keep(self, key: str, body: bytes) -> bool:
+        """Keeps the body of an object that was fetched; says whether there was room and the disk took it."""
+        return self._disk.write(entry_name(self._store_name, key), body, _PATIENCE_S)
 
     def put(self, key: str, body: bytes) -> None:
         try:
@@ -155,9 +191,9 @@ def clear_cache(cache_dir: Path) -> CacheStats:
     folder, entries, size_bytes = existing_folder(cache_dir), 0, 0
     for shard in range(SHARDS):
         # Shard by shard, so that others wait for milliseconds at a time.
-        with locked_ledger(folder, _CLEAR_PATIENCE_S) as ledger:
+        with locked_ledger(folder, _PATIENCE_S) as ledger:
             if ledger is None:
-                raise StorageTimeout(f"another process holds the cache in {folder} for {_CLEAR_PATIENCE_S:g} s")
+                raise StorageTimeout(f"another process holds the cache in {folder} for {_PATIENCE_S:g} s")
             unlink_entry(folder, INCOMING_NAME)  # left by a writer that was killed
             for entry in ledger.rescan(shard):
                 size_bytes += unlink_entry(folder, entry.name)

@@ -47,6 +47,24 @@ def share_to_free(total_bytes: int, incoming_bytes: int, max_bytes: int) -> Shar
     return max(excess, _LEAST_SHARE, key=lambda share: share.of(total_bytes))
 
 
+# A clock that is set back by less rights itself within this time; the order of use is wrong as long.
+_CLOCK_TOLERANCE_NS = 3600 * 10**9
+
+
+def without_future(entries: Sequence[Entry], now_ns: int) -> list[Entry]:
+    """Returns the entries, those that were used in the future being taken for the oldest.
+
+    They were marked before the clock was set back. Believed, they would never go, and what is used now would always go
+    before them: a full cache would keep nothing new for as long as the clock was wrong.
+
+    Args:
+        entries: Entries of the cache.
+        now_ns: The time, in nanoseconds since 1970.
+    """
+    latest_ns = now_ns + _CLOCK_TOLERANCE_NS
+    return [entry._replace(used_ns=0) if entry.used_ns > latest_ns else entry for entry in entries]
+
+
 def choose_victims(entries: Sequence[Entry], free_bytes: int) -> list[Entry]:
     """Returns the least recently used entries: as few as free the bytes asked for, or all if they do not."""
     victims: list[Entry] = []

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -31,9 +33,8 @@ _OUR_NAME = re.compile(rf"[0-9a-f]{{2}}|{INCOMING_NAME}|{re.escape(LEDGER_NAME)}
 
 def entry_name(store_name: str, key: str) -> str:
     """Returns the path of an object's entry below the folder: hex digits only, whatever the key holds."""
-    # The store's digest is the hash's key, so that no pair of store and key reads like another pair put together.
-    store = hashlib.blake2b(_encode(store_name), digest_size=_DIGEST_BYTES).digest()
-    digest = hashlib.blake2b(_encode(key), digest_size=_DIGEST_BYTES, key=store).hexdigest()
+    # The store's digest always has the same length, so that no pair of store and key reads like another put together.
+    digest = hashlib.blake2b(_store_digest(store_name) + _encode(key), digest_size=_DIGEST_BYTES).hexdigest()
     return f"{digest[:2]}/{digest[2:]}"
 
 
@@ -103,6 +104,11 @@ def unlink_entry(folder: str, name: str) -> int:
     return size_bytes
 
 
+@functools.lru_cache(maxsize=64)
+def _store_digest(store_name: str) -> bytes:
+    return hashlib.blake2b(_encode(store_name), digest_size=_DIGEST_BYTES).digest()
+
+
 def _encode(text: str) -> bytes:
     # Keys of local files may hold surrogates, which stand for bytes that are no UTF-8.
     return text.encode("utf-8", "surrogatepass")
@@ -142,3 +148,16 @@ def _check_ours(folder: str, names: list[str]) -> None:
         )
     if stat.S_IMODE(status.st_mode) & 0o077:
         os.chmod(folder, 0o700)
+    _refuse_planted_files(folder)
+
+
+def _refuse_planted_files(folder: str) -> None:
+    """Refuses what another user put into the folder before it was closed to him: he could still write in it."""
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # "incoming", which another process has renamed meanwhile
+            owner = os.lstat(f"{folder}/{name}").st_uid
+            if owner != os.geteuid():
+                raise OptionError(
+                    f"cache_dir {folder} holds {name!r} of another user (uid {owner}), who could change what is read "
+                    "from it; name a folder of your own"
+                )

@@ -107,6 +107,16 @@ def noted_max_bytes(folder: str) -> int | None:
     return (record[0] or None) if record else None
 
 
+def noted_bytes(folder: str) -> int | None:
+    """Returns the bytes that the last writer noted, without waiting for the lock; None if they cannot be read now."""
+    try:
+        with open(f"{folder}/{LEDGER_NAME}", "rb") as file:
+            record = _parse(file.read(_FILE_BYTES + 1))
+    except OSError:
+        return None
+    return sum(record[2:]) if record else None  # None, too, in the middle of another's writing
+
+
 def require_file_locks() -> None:
     """Raises OptionError where the system has no ``flock``."""
     if fcntl is None:

@@ -22,10 +22,15 @@ def mark_used() -> None:
         _used_in = generation()
 
 
+def survives() -> bool:
+    """Returns False where a parent started obstore's runtime before it forked this process."""
+    return _used_in in (None, generation())
+
+
 def usable() -> bool:
-    """Returns False, and says so once per process, where a parent started obstore's runtime before the fork."""
+    """Like `survives`, and says once per process that boto3 reads instead."""
     global _warned_in
-    if _used_in in (None, generation()):
+    if survives():
         return True
     if _warned_in != generation():
         _warned_in = generation()

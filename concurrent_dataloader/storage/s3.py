@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from concurrent_dataloader.storage import obstore_process
+from concurrent_dataloader.storage.obstore_objects import ObstoreObjects, addressable
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import Level, ObjectInfo
 from concurrent_dataloader.storage.ranges import check_range
 from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
 from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
-from concurrent_dataloader.storage.s3_connection import S3Connection, connect
-from concurrent_dataloader.storage.s3_obstore import ObstoreObjects, addressable
+from concurrent_dataloader.storage.s3_connection import S3Connection, connect, endpoint_of_environment
+from concurrent_dataloader.storage.s3_obstore import build_s3_store
 
 
 class S3Store:
@@ -36,7 +38,7 @@ class S3Store:
         self._options = options
         self._connection: ProcessLocal[S3Connection] = ProcessLocal(self._connect)
         self._boto3 = Boto3Objects(options, self._connection, self.describe)
-        self._obstore = ObstoreObjects(options, self._connection, self._boto3.client, self.describe)
+        self._obstore = ObstoreObjects(self._build_obstore, options, self.describe)
         self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe)
         if options.client == "aiobotocore":
             require_aiobotocore()
@@ -75,6 +77,15 @@ class S3Store:
         place = f" (endpoint {endpoint_url})" if endpoint_url else ""
         return f"s3://{self._options.bucket_name}/{key}{place}"
 
+    def identity(self) -> str:
+        """Returns a name that no other store shares, for instance because the environment names another endpoint.
+
+        Unlike `describe` it does not depend on whether there has been a request. It reads the AWS configuration and
+        sends nothing.
+        """
+        endpoint_url = self._options.endpoint_url or endpoint_of_environment()
+        return f"s3://{self._options.bucket_name} (endpoint {(endpoint_url or 'AWS').rstrip('/')})"
+
     def set_max_concurrency(self, requests: int) -> None:
         self._boto3.max_concurrency = self._aiobotocore.max_concurrency = requests
 
@@ -91,6 +102,9 @@ class S3Store:
         if self._options.client == "obstore" and addressable(key) and obstore_process.usable():
             return self._obstore
         return self._boto3
+
+    def _build_obstore(self) -> Any:
+        return build_s3_store(self._options, self._connection, self._boto3.client)
 
     def _connect(self) -> S3Connection:
         return connect(self._options)

@@ -9,7 +9,8 @@ from typing import Any
 
 from concurrent_dataloader._base.errors import AccessDenied, OptionError, StorageError
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
-from concurrent_dataloader.storage.options import S3Options, check_endpoint_url
+from concurrent_dataloader.storage.options import S3Options, check_addressing
+from concurrent_dataloader.storage.request_options import check_endpoint_url
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def connect(options: S3Options) -> S3Connection:
         choose_credentials(session, found, options)
     if endpoint_url is not None:
         check_endpoint_url(endpoint_url)
+        check_addressing(options.addressing_style, endpoint_url)
         region_name = region_name or DEFAULT_REGION
     if ca_bundle is not None and not os.path.exists(ca_bundle):
         raise OptionError(f"AWS_CA_BUNDLE or ca_bundle: {ca_bundle!r} does not exist")
@@ -88,6 +90,21 @@ def configured_endpoint(session: Any) -> str | None:
         or profile.get("endpoint_url")
     )
     return str(found) if found else None
+
+
+def endpoint_of_environment() -> str | None:
+    """Returns the S3 endpoint that the AWS environment or profile names, without looking for credentials.
+
+    Raises:
+        AccessDenied: The AWS configuration is broken.
+    """
+    import botocore.exceptions
+    import botocore.session
+
+    try:
+        return configured_endpoint(botocore.session.Session())
+    except botocore.exceptions.BotoCoreError as error:
+        raise AccessDenied(f"the AWS configuration cannot be used: {error}") from error
 
 
 def choose_credentials(session: Any, found: Any, options: S3Options) -> None:
@@ -127,8 +144,12 @@ def client_settings(options: S3Options, connection: S3Connection, max_concurrenc
     }
     if options.unsigned:
         settings["signature_version"] = botocore.UNSIGNED
+    style = options.addressing_style
+    if style == "auto" and connection.endpoint_url is not None:
+        style = "path"
+    if style != "auto":  # AWS's own rules, which botocore then leaves unset
+        settings["s3"] = {"addressing_style": style}
     if connection.endpoint_url is not None:
-        settings["s3"] = {"addressing_style": "path"}
         # Many S3-compatible stores refuse the trailing checksums that AWS has as its default since 2025.
         settings["request_checksum_calculation"] = "when_required"
         settings["response_checksum_validation"] = "when_required"

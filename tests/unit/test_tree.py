@@ -19,6 +19,11 @@ MAY_IMPORT = {
     "concurrent_dataloader.storage": {"concurrent_dataloader._base"},
     "concurrent_dataloader.dataset": {"concurrent_dataloader._base", "concurrent_dataloader.storage"},
     "concurrent_dataloader.dataloader_mod": {"concurrent_dataloader._base"},
+    "concurrent_dataloader.command_line": {
+        "concurrent_dataloader._base",
+        "concurrent_dataloader.storage",
+        "concurrent_dataloader.dataset",
+    },
 }
 PROJECT = ("concurrent_dataloader", "benchmarking", "examples", "imagenet_support", "tests")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from benchmarking.bench.workloads import Workload
+from benchmarking.bench.workloads import ObjectKind, Workload
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Knobs:
     workers: int = 2
     fetch_workers: int = 128
     batch_pool: int = 4
+
+    def for_kind(self, kind: ObjectKind) -> Knobs:
+        """Returns the settings for a kind of objects, so large ones do not fill the memory."""
+        return dataclasses.replace(self, fetch_workers=min(self.fetch_workers, kind.max_fetch_workers))
 
 
 class LoaderAdapter(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,6 +61,14 @@ class ThreadPoolLoader:
         return torch_loader(ThreadPoolObjects(workload, self.threads), workload, self.workers)
 
 
-def torch_loader(dataset: Any, workload: Workload, workers: int) -> DataLoader[Any]:
-    """Returns torch's loader over a dataset, in the workload's order and batches."""
-    return DataLoader(dataset, batch_size=workload.batch_size, sampler=workload.order(), num_workers=workers)
+def torch_loader(
+    dataset: Any, workload: Workload, workers: int, collate: Callable[[list[Any]], Any] | None = None
+) -> DataLoader[Any]:
+    """Returns torch's loader over a dataset, in the workload's order and batches; ``collate`` None: torch's own."""
+    return DataLoader(
+        dataset,
+        batch_size=workload.batch_size,
+        sampler=workload.order(),
+        num_workers=workers,
+        collate_fn=collate,
+    )

@@ -10,10 +10,11 @@ from benchmarking.bench.measure import consume, measure, percentile, steady_rate
 
 
 class Clock:
-    """A clock that moves only when a batch is made."""
+    """A clock that moves only when a batch is made or worked on."""
 
-    def __init__(self) -> None:
+    def __init__(self, work_s: float = 0.0) -> None:
         self.now_s = 0.0
+        self.work_s = work_s
 
     def __call__(self) -> float:
         return self.now_s
@@ -23,6 +24,9 @@ class Clock:
             self.now_s += gap_s
             yield number
 
+    def work(self, _: float) -> None:
+        self.now_s += self.work_s
+
 
 @pytest.mark.parametrize(
     ("times_s", "wave", "batches_per_s"),
@@ -30,6 +34,8 @@ class Clock:
         pytest.param([5.0, 6.0, 7.0], 1, 1.0, id="start-up is left out"),
         pytest.param([1.0, 1.0, 2.0, 2.0, 3.0, 3.0], 2, 2.0, id="from the end of a wave to the end of another"),
         pytest.param([1.0, 1.0, 2.0, 2.0, 2.1], 2, 2.0, id="a wave that is not whole does not count"),
+        pytest.param([1.0, 1.0, 2.0, 2.0, 2.1, 2.1], 2, 2.0, id="the last wave, which began earlier, does not count"),
+        pytest.param([1.0, 1.0, 1.5, 1.5], 2, 4.0, id="of two waves the last counts, since there is no other"),
     ],
 )
 def test_the_steady_rate_is_taken_between_the_ends_of_waves(
@@ -54,15 +60,16 @@ def test_a_rate_from_fewer_than_two_waves_is_refused() -> None:
 )
 def test_a_run_is_cut_at_the_end_of_a_wave(max_s: float, taken: int, stopped_early: bool) -> None:
     clock = Clock()
-    arrivals = consume(clock.batches([1.0] * 8), wave=2, max_s=max_s, clock=clock)
+    arrivals = consume(clock.batches([1.0] * 8), wave=2, max_s=max_s, on_batch=clock.work, clock=clock)
     assert arrivals.times_s == [float(number) for number in range(1, taken + 1)]
     assert arrivals.stopped_early is stopped_early
 
 
 def test_the_consumers_own_time_is_no_waiting() -> None:
-    clock = Clock()
-    arrivals = consume(clock.batches([3.0, 0.5, 0.0]), wave=1, max_s=10.0, clock=clock)
+    clock = Clock(work_s=7.0)
+    arrivals = consume(clock.batches([3.0, 0.5, 0.0]), wave=1, max_s=100.0, on_batch=clock.work, clock=clock)
     assert arrivals.waits_s == [3.0, 0.5, 0.0]
+    assert arrivals.times_s == [3.0, 10.5, 17.5]
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

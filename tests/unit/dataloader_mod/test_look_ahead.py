@@ -44,3 +44,27 @@ def test_the_end_of_the_sampler_passes_through():
     look.draw()
     with pytest.raises(StopIteration):
         look.draw()
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_random_sampler_with_a_generator_is_read_ahead_from_its_second_request(replacement):
+    sampler = RandomSampler(range(9), replacement, 40, generator=torch.Generator())
+    look = LookAhead(BatchSampler(sampler, 2, False), iter(BatchSampler(sampler, 2, False)).__next__, 4)
+    aheads = [look.ahead]
+    for _ in range(3):
+        look.draw()
+        aheads.append(look.ahead)
+    assert aheads == [0, 0, 4, 4]
+
+
+def test_a_random_sampler_is_no_longer_read_ahead_once_someone_else_draws_from_its_generator():
+    generator = torch.Generator()
+    look = LookAhead(RandomSampler(range(9), generator=generator), lambda: torch.rand((), generator=generator), 4)
+    look.draw()
+    look.draw()
+    assert look.ahead == 4
+    torch.rand((), generator=generator)
+    look.draw()
+    assert look.ahead == 0
+    look.draw()
+    assert look.ahead == 0

@@ -65,12 +65,21 @@ class TestReading:
     def test_an_object_beyond_two_reads_of_the_kernel_is_put_together(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        inner = CountingStore({"a": bytes(range(256))})
+        inner = CountingStore({"a": random.Random(1).randbytes(50_000)})
         store = cached(inner, folder)
         store.get("a")
         real_read = os.read
-        monkeypatch.setattr(cache_entry.os, "read", lambda fd, size: real_read(fd, min(size, 100)))
-        assert store.get("a") == bytes(range(256))
+        monkeypatch.setattr(cache_entry.os, "read", lambda fd, size: real_read(fd, min(size, 20_000)))
+        assert store.get("a") == inner.objects["a"]
+        assert inner.asked["get"] == 1
+
+    @pytest.mark.parametrize(
+        "size_bytes", [32 * 1024 - HEADER - 1, 32 * 1024 - HEADER, 32 * 1024 - HEADER + 1, 100_000]
+    )
+    def test_objects_of_every_size_come_back_whole(self, folder: Path, size_bytes: int) -> None:
+        inner = CountingStore({"a": random.Random(size_bytes).randbytes(size_bytes)})
+        store = cached(inner, folder)
+        assert [store.get("a") for _ in range(2)] == [inner.objects["a"]] * 2
         assert inner.asked["get"] == 1
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import random
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from counting_store import HEADER, CountingStore, DerivedStore, body_of, cached, entry_files, entry_of
+from counting_store import HEADER, CountingStore, DerivedStore, body_of, cached, entry_files, entry_of, raise_error
 
 from concurrent_dataloader._base.errors import MissingFileError
 from concurrent_dataloader.storage import cache_disk, cache_ledger
@@ -25,6 +29,32 @@ class TestBound:
             store.get(key)
         present = [key for key in "abcd" if entry_of(folder, key).exists()]
         assert present == ["a", "c", "d"]
+
+    def test_entries_marked_before_the_clock_was_set_back_do_not_stay_for_good(self, folder: Path) -> None:
+        store = cached(DerivedStore(), folder, 100_000)
+        for i in range(100):
+            store.get(f"old{i}")
+        next_year_ns = time.time_ns() + 365 * 24 * 3600 * 10**9
+        for path in entry_files(folder):
+            os.utime(path, ns=(next_year_ns, next_year_ns))
+        for i in range(100):
+            store.get(f"new{i}")
+        assert not any(entry_of(folder, f"old{i}").exists() for i in range(100))
+        assert entry_of(folder, "new99").exists()
+
+    def test_a_disk_that_refuses_the_renaming_does_not_fill_the_cache_with_noted_bytes(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cache_disk, "_RETRY_S", 0.0)
+        store = cached(CountingStore({"a": bytes(1000), "b": bytes(1000)}), folder)
+        store.get("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(cache_disk.os, "replace", raise_error(errno.EIO))
+            for _ in range(5):
+                store.get("b")
+        with cache_ledger.locked_ledger(str(folder), 0.0) as ledger:
+            assert ledger is not None
+            assert ledger.total_bytes == cache_stats(folder).size_bytes == 1000 + HEADER
 
     def test_the_sum_stays_below_the_bound_after_every_object(self, folder: Path) -> None:
         rng = random.Random(2)
@@ -154,6 +184,40 @@ class TestProcessesAndThreads:
         with cache_ledger.locked_ledger(str(folder), 0.0) as ledger:
             assert ledger is not None
             assert ledger.total_bytes == cache_stats(folder).size_bytes
+
+    def test_threads_wait_for_their_turn_rather_than_poll_for_the_files_lock(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        inner = CountingStore({str(i): bytes(1000) for i in range(8)})
+        store = cached(inner, folder)
+        real_flock, real_write, refused = fcntl.flock, cache_disk.write_incoming, threading.Event()
+
+        def flock(fd: int, operation: int) -> None:
+            try:
+                real_flock(fd, operation)
+            except BlockingIOError:
+                refused.set()
+                raise
+
+        def slow_write(*arguments) -> None:
+            refused.wait(0.05)  # time for another thread to be refused, which must not come
+            real_write(*arguments)
+
+        monkeypatch.setattr(cache_ledger.fcntl, "flock", flock)
+        monkeypatch.setattr(cache_disk, "write_incoming", slow_write)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(store.get, inner.objects))
+        assert not refused.is_set()
+        assert cache_stats(folder).entries == 8
+
+    def test_a_child_forked_while_a_thread_has_its_turn_is_not_blocked(self, folder: Path) -> None:
+        store = cached(CountingStore({"a": b"alpha"}), folder)
+        with store._disk._turn.get():
+            child = multiprocessing.get_context("fork").Process(target=store.get, args=("a",))
+            child.start()
+            child.join(60)
+        assert child.exitcode == 0
+        assert entry_of(folder, "a").exists()
 
     def test_a_child_forked_while_the_lock_is_held_does_not_keep_it(self, folder: Path) -> None:
         cached(CountingStore(), folder)

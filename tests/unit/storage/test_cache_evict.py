@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurrent_dataloader.storage.cache_evict import Entry, Share, choose_victims, share_to_free
+from concurrent_dataloader.storage.cache_evict import Entry, Share, choose_victims, share_to_free, without_future
 
 entries_of_a_cache = st.lists(
     st.builds(Entry, st.integers(0, 50), st.text("0123456789abcdef", max_size=4), st.integers(0, 1000)),
@@ -42,3 +42,15 @@ def test_the_share_makes_room_for_the_incoming_object_and_is_at_least_a_tenth(
 def test_a_share_of_each_part_frees_at_least_the_share_of_the_whole(parts: list[int], part: int, whole: int) -> None:
     share = Share(part, whole)
     assert sum(share.of(size) for size in parts) >= share.of(sum(parts))
+
+
+HOUR_NS = 3600 * 10**9
+
+
+@given(entries_of_a_cache, st.integers(0, 60))
+def test_entries_used_in_the_future_are_taken_for_the_oldest_and_all_others_as_they_are(
+    entries: list[Entry], now_ns: int
+) -> None:
+    marked = [entry._replace(used_ns=entry.used_ns + HOUR_NS) for entry in entries]
+    for before, after in zip(marked, without_future(marked, now_ns), strict=True):
+        assert after == (before if before.used_ns <= now_ns + HOUR_NS else before._replace(used_ns=0))

@@ -15,7 +15,7 @@ from counting_store import CountingStore, cached, entry_files, entry_of, raise_e
 from concurrent_dataloader._base.errors import MissingFileError, OptionError
 from concurrent_dataloader.storage import cache_disk, cache_entry, cache_ledger
 from concurrent_dataloader.storage.cache import cache_stats, clear_cache
-from concurrent_dataloader.storage.cache_folder import INCOMING_NAME
+from concurrent_dataloader.storage.cache_folder import INCOMING_NAME, LEDGER_NAME
 
 
 class TestFolder:
@@ -63,6 +63,16 @@ class TestFolder:
         with pytest.raises(OptionError, match="belongs to another user"):
             cached(CountingStore(), folder)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    @pytest.mark.parametrize("name", ["00", INCOMING_NAME, LEDGER_NAME])
+    def test_what_another_user_put_into_a_folder_that_was_open_is_refused(self, folder: Path, name: str) -> None:
+        cached(CountingStore({"a": b"alpha"}), folder).get("a")
+        (folder / "00").mkdir(exist_ok=True)
+        (folder / INCOMING_NAME).write_bytes(b"")
+        os.chown(folder / name, 65534, -1)
+        with pytest.raises(OptionError, match=f"holds '{name}' of another user"):
+            cached(CountingStore(), folder)
+
     def test_a_link_that_another_user_planted_is_refused(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -103,7 +113,7 @@ class TestFolder:
         with pytest.raises(OptionError, match="cannot be used as a folder"):
             cached(CountingStore(), folder)
 
-    @pytest.mark.parametrize("max_bytes", [0, -1, 1.5, True, "1", None])
+    @pytest.mark.parametrize("max_bytes", [0, -1, 1.5, True, "1", None, 2**63])
     def test_a_bound_that_is_no_number_of_bytes_is_refused(self, folder: Path, max_bytes: object) -> None:
         with pytest.raises(OptionError, match="max_bytes"):
             cached(CountingStore(), folder, max_bytes)  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ from aws_environment import isolate_aws
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.storage import S3Options, S3Store, s3_obstore
+from concurrent_dataloader.storage.obstore_objects import addressable, client_settings
 from concurrent_dataloader.storage.process_local import ProcessLocal
-from concurrent_dataloader.storage.s3_obstore import addressable
 
 ENDPOINT_URL = "http://127.0.0.1:1"
 
@@ -64,7 +64,7 @@ def test_keys_that_obstore_would_change_are_not_for_obstore(key: str) -> None:
 @pytest.mark.parametrize(("endpoint_url", "allowed"), [("http://host", True), ("https://host", False)])
 def test_plain_http_is_allowed_only_where_the_endpoint_says_so(endpoint_url: str, allowed: bool) -> None:
     store = S3Store(S3Options("bucket", endpoint_url))
-    options = s3_obstore._client_options(store.options, store._connection.get(), endpoint_url)
+    options = client_settings(store.options, endpoint_url, None)
     assert options["allow_http"] is allowed
     assert options["allow_invalid_certificates"] is False
 

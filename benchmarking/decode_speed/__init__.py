@@ -1,0 +1,1 @@
+"""``python -m benchmarking.decode_speed``: what each decoder costs, alone and in the loader."""

