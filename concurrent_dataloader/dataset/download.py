@@ -63,7 +63,7 @@ def download(url: str, path: Path, *, check: Callable[[Path], object], read_s3: 
             file.write(read_s3(bucket, key))
         else:
             retrying = Retrying(_MAX_ATTEMPTS, _DEADLINE_S, _failure_of)
-            retrying.call(lambda: _read_url(parts, file), lambda: shown)
+            retrying.call(lambda _: _read_url(parts, file), lambda: shown)
         file.flush()
         try:
             check(Path(file.name))

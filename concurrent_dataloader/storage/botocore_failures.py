@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
 from concurrent_dataloader._base.errors import (
@@ -12,21 +15,64 @@ from concurrent_dataloader._base.errors import (
     StorageError,
     StorageTimeout,
 )
-from concurrent_dataloader.storage.retry import Failure, scrub
+from concurrent_dataloader.storage.retry import Failure
+from concurrent_dataloader.storage.scrub import scrub
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: these come with status 400.
 DENIED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"})
-TRANSIENT_CODES = frozenset({"RequestTimeout", "SlowDown"})
+TRANSIENT_CODES = frozenset({"RequestTimeout"})
+# What AWS's SDKs take for throttling, and Google's and Azure's words for it. S3 itself sends SlowDown, with 503.
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+THROTTLED_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "ServerBusy",
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "rateLimitExceeded",
+    }
+)
 
 
-def classify_status(status: int, code: str, detail: str) -> Failure:
-    """Tells what an answer of the store means, by its HTTP status and S3's error code."""
+def classify_status(status: int, code: str, message: str, retry_after: str | None = None) -> Failure:
+    """Tells what an answer of the store means.
+
+    Args:
+        status: HTTP status.
+        code: S3's error code.
+        message: The store's own sentence.
+        retry_after: Value of the Retry-After header, if it was sent and can be seen.
+    """
+    detail = scrub(f"status {status}, {code}: {message}")
     if status == 404 or code in ("NoSuchKey", "NoSuchBucket"):
         return Failure(ObjectNotFound, detail)
     if status in (401, 403) or code in DENIED_CODES:
         return Failure(AccessDenied, detail)
-    transient = status >= 500 or status in (408, 429) or code in TRANSIENT_CODES
-    return Failure(StorageError, detail, transient)
+    throttled = status == 429 or code in THROTTLED_CODES or (status == 503 and "request rate" in message)
+    transient = throttled or status >= 500 or status == 408 or code in TRANSIENT_CODES
+    return Failure(StorageError, detail, transient, throttled, seconds_of(retry_after))
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Returns the seconds that a Retry-After header asks to wait; None where there is none that can be read."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        date = parsedate_tz(retry_after or "")
+        seconds = mktime_tz(date) - time.time() if date is not None else -1.0
+    return seconds if 0.0 <= seconds < math.inf else None
 
 
 def classify_botocore(error: Exception) -> Failure | None:
@@ -43,7 +89,7 @@ def classify_botocore(error: Exception) -> Failure | None:
     timeouts = (boto.ConnectTimeoutError, boto.ReadTimeoutError, TimeoutError, urllib3.exceptions.TimeoutError)
     if isinstance(error, timeouts):
         return Failure(StorageTimeout, _one_line(error), transient=True)
-    if isinstance(error, (boto.IncompleteReadError, boto.ResponseStreamingError)):
+    if isinstance(error, (boto.IncompleteReadError, boto.ResponseStreamingError, urllib3.exceptions.ProtocolError)):
         return Failure(IncompleteBody, _one_line(error), transient=True)
     interruptions = (boto.HTTPClientError, boto.ConnectionError, boto.FlexibleChecksumError)
     if isinstance(error, (*interruptions, urllib3.exceptions.HTTPError, OSError)):
@@ -54,8 +100,9 @@ def classify_botocore(error: Exception) -> Failure | None:
 def _classify_answer(response: Mapping[str, Any]) -> Failure:
     cause = response.get("Error", {})
     code, message = str(cause.get("Code", "")), str(cause.get("Message", ""))
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    return classify_status(status, code, scrub(f"status {status}, {code}: {message}"))
+    answer = response.get("ResponseMetadata", {})
+    status, headers = int(answer.get("HTTPStatusCode", 0)), answer.get("HTTPHeaders", {})
+    return classify_status(status, code, message, headers.get("retry-after"))
 
 
 def _credential_errors() -> tuple[type[Exception], ...]:

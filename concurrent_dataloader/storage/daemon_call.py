@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -41,5 +42,6 @@ async def in_daemon_thread(call: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits
             loop.call_soon_threadsafe(settle, value, error)
 
-    threading.Thread(target=run, name="storage-call", daemon=True).start()
+    # With the caller's context, in which the listener of its requests is found.
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="storage-call", daemon=True).start()
     return await future

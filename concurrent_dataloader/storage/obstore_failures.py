@@ -13,38 +13,60 @@ from concurrent_dataloader._base.errors import (
     StorageTimeout,
 )
 from concurrent_dataloader.storage.botocore_failures import classify_botocore, classify_status
-from concurrent_dataloader.storage.retry import Failure, scrub
+from concurrent_dataloader.storage.retry import Failure
+from concurrent_dataloader.storage.scrub import scrub
+
+# The kinds of object_store's HttpError that a new connection may mend; "Connect" includes names that do not resolve,
+# which a busy resolver mends too. "Unknown" is an answer that is no HTTP.
+_PASSING_KINDS = frozenset({"Connect", "Request", "Interrupted", "Decode", "Unknown"})
+_LASTING = re.compile(r"InvalidCertificate|UnknownIssuer|TooManyRedirects")
 
 
 def classify_obstore(error: Exception) -> Failure | None:
-    """Returns what the error means for the request; None for what does not come from the client or the network.
-
-    obstore has made its own attempts before it raises, so only a body that it could not complete is worth another.
-    """
+    """Returns what the error means for the request; None for what does not come from the client or the network."""
     from obstore.exceptions import BaseError, UnauthenticatedError
 
     if not isinstance(error, (BaseError, FileNotFoundError)):
         return classify_botocore(error)  # from finding the credentials and the bucket's region
     message, _, debug = str(error).partition("\n\nDebug source:")
-    retries = re.search(r"after (\d+) retries", message)
+    retries = re.search(r"after (\d+) retries", message)  # in a listing, which obstore repeats by itself
     attempts = int(retries[1]) + 1 if retries else 1
     answered = re.search(r"status code: (\d{3})(.*)", message, re.DOTALL)
     if answered:
-        status, code = int(answered[1]), _xml_text(answered[2], "Code")
-        detail = scrub(f"status {status}, {code}: {_xml_text(answered[2], 'Message')}")
-        return replace(classify_status(status, code, detail), transient=False, attempts=attempts)
-    detail = scrub(message.rpartition(" - ")[2] + _innermost_cause(debug))
-    if isinstance(error, UnauthenticatedError):
-        return Failure(AccessDenied, detail)
-    if isinstance(error, FileNotFoundError):
-        return Failure(ObjectNotFound, detail)
-    if "kind: Timeout" in debug:
-        return Failure(StorageTimeout, detail, attempts=attempts if retries else None)
-    if "NoContentRange" in debug:  # the body broke off, and the store does not serve the rest alone
-        return Failure(IncompleteBody, detail, transient=True)
-    if "kind: Body" in debug:  # it broke off as often as obstore may try
-        return Failure(IncompleteBody, detail, attempts=None)
-    return Failure(StorageError, detail, attempts=attempts)
+        failure = _classify_answer(int(answered[1]), answered[2])
+    elif isinstance(error, UnauthenticatedError):
+        failure = Failure(AccessDenied, _detail(message, debug))
+    elif isinstance(error, FileNotFoundError):
+        failure = Failure(ObjectNotFound, _detail(message, debug))
+    else:
+        failure = _classify_transport(_detail(message, debug), debug)
+    # obstore's own text quotes the whole answer, and S3's answer to an expired token quotes that.
+    return replace(failure, attempts=attempts, cause=type(error)(failure.detail))
+
+
+def _classify_answer(status: int, body: str) -> Failure:
+    failure = classify_status(status, _xml_text(body, "Code"), _xml_text(body, "Message"))
+    if status == 412:  # we ask for the version that the first answer was of
+        return replace(
+            failure, error=IncompleteBody, detail="the object was replaced while it was read", transient=True
+        )
+    return failure
+
+
+def _classify_transport(detail: str, debug: str) -> Failure:
+    """Tells what a failure without an answer means, or one in the middle of the body."""
+    found = re.search(r"HttpError \{\s*kind: (\w+)", debug)
+    kind = found[1] if found else None
+    if kind == "Timeout":
+        return Failure(StorageTimeout, detail, transient=True)
+    if kind in _PASSING_KINDS and not _LASTING.search(debug):
+        in_body = "kind: Body" in debug or kind == "Decode"
+        return Failure(IncompleteBody if in_body else StorageError, detail, transient=True)
+    return Failure(StorageError, detail)
+
+
+def _detail(message: str, debug: str) -> str:
+    return scrub(message.rpartition(" - ")[2] + _innermost_cause(debug))
 
 
 def _xml_text(body: str, tag: str) -> str:

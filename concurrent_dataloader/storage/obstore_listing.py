@@ -22,7 +22,7 @@ def list_objects(objects: ObstoreObjects, prefix: str) -> list[ObjectInfo]:
         pages = obstore.list(store, folder or None, chunk_size=PAGE_SIZE)
         return [each for page in pages for each in _described(page) if each.key.startswith(prefix)]
 
-    return _without_markers(objects, objects.call(prefix, read))
+    return _without_markers(objects, objects.list_through(prefix, read))
 
 
 def list_level(objects: ObstoreObjects, prefix: str) -> Level:
@@ -30,7 +30,7 @@ def list_level(objects: ObstoreObjects, prefix: str) -> Level:
     import obstore
 
     folder = _folder_of(prefix)
-    level: Any = objects.call(prefix, lambda store: obstore.list_with_delimiter(store, folder or None))
+    level: Any = objects.list_through(prefix, lambda store: obstore.list_with_delimiter(store, folder or None))
     prefixes = [f"{each}/" for each in level["common_prefixes"] if f"{each}/".startswith(prefix)]
     below = [each for each in _described(level["objects"]) if each.key.startswith(prefix)]
     return sorted(prefixes, key=str.encode), _without_markers(objects, below)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from concurrent_dataloader._base.errors import AccessDenied, ForkedClientError, OptionError, UnreadableKeyError
 from concurrent_dataloader.storage import obstore_process
+from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.object_options import ObjectOptions
 from concurrent_dataloader.storage.obstore_listing import list_level, list_objects
 from concurrent_dataloader.storage.obstore_objects import (
@@ -111,8 +112,8 @@ class ObstoreStore:
                 '"forkserver"'
             )
 
-    def _build(self) -> Any:
-        return {"gs": _google, "az": _azure, "http": _web}[self._options.provider](self._options)
+    def _build(self, limits: Limits) -> Any:
+        return {"gs": _google, "az": _azure, "http": _web}[self._options.provider](self._options, limits)
 
 
 def _place(options: ObjectOptions) -> str:
@@ -123,7 +124,7 @@ def _place(options: ObjectOptions) -> str:
     return f" ({place})" if place else ""
 
 
-def _google(options: ObjectOptions) -> Any:
+def _google(options: ObjectOptions, limits: Limits) -> Any:
     from obstore.store import GCSStore
 
     config: GCSConfig = {}
@@ -131,10 +132,10 @@ def _google(options: ObjectOptions) -> Any:
         config["base_url"] = options.endpoint_url.rstrip("/")
     if options.unsigned:
         config["skip_signature"] = True
-    return GCSStore(options.container, config=config, **_requests(options, options.endpoint_url))
+    return GCSStore(options.container, config=config, **_requests(options, limits, options.endpoint_url))
 
 
-def _azure(options: ObjectOptions) -> Any:
+def _azure(options: ObjectOptions, limits: Limits) -> Any:
     from obstore.store import AzureStore
 
     config: AzureConfig = {"account_name": options.account_name or ""}
@@ -142,16 +143,16 @@ def _azure(options: ObjectOptions) -> Any:
         config["endpoint"] = options.endpoint_url.rstrip("/")
     if options.unsigned:
         config["skip_signature"] = True
-    return AzureStore(options.container, config=config, **_requests(options, options.endpoint_url))
+    return AzureStore(options.container, config=config, **_requests(options, limits, options.endpoint_url))
 
 
-def _web(options: ObjectOptions) -> Any:
+def _web(options: ObjectOptions, limits: Limits) -> Any:
     from obstore.store import HTTPStore
 
     # A slash at the end would come twice in every request.
-    return HTTPStore(options.uri.rstrip("/"), **_requests(options, options.uri))
+    return HTTPStore(options.uri.rstrip("/"), **_requests(options, limits, options.uri))
 
 
-def _requests(options: ObjectOptions, url: str | None) -> dict[str, Any]:
-    settings = client_settings(options, url or "https://", options.ca_bundle)
-    return {"client_options": settings, "retry_config": retry_settings(options)}
+def _requests(options: ObjectOptions, limits: Limits, url: str | None) -> dict[str, Any]:
+    settings = client_settings(limits, url or "https://", options.ca_bundle)
+    return {"client_options": settings, "retry_config": retry_settings(limits)}

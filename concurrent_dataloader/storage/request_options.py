@@ -17,13 +17,14 @@ class RequestOptions:
         max_concurrency: Requests in flight at once in one process: the size of the connection pool.
         connect_timeout_s: Longest wait for a connection, in seconds.
         read_timeout_s: Longest silence of a connection, in seconds.
-        deadline_s: No new attempt starts later than this many seconds after the request's start. Stay below 300, since
-            obstore does not renew credentials between its attempts.
+        deadline_s: Seconds from the request's start to its end, whatever happens: attempts, pauses between them, and
+            bodies that drip. The first attempt gets half of it at most, a later one half of what is left or more.
         max_attempts: Attempts per request, the first one included.
         ca_bundle: PEM file of the certificate authorities to trust, for a private one. None: the system's.
 
     The time limits' defaults: 5 s to connect is obstore's; 30 s without a byte is far above the 99.9th percentile of
-    S3's first byte (about 1 s); 10 attempts with pauses of up to 5 s ride out a throttled half minute.
+    S3's first byte (about 1 s); 10 attempts with pauses of up to 5 s ride out a throttled half minute. An object that
+    takes longer than half of the deadline, 60 s, needs a longer one.
 
     Raises:
         OptionError: An argument is wrong; the message names it and what was expected.

@@ -1,26 +1,28 @@
 """The attempts of one request: which failures are worth another, after which pause, and the error at the end.
 
-The loop is ours for three reasons. botocore's own retries end before the body is read, which is where most connections
-break; their standard mode shares a budget among all threads, so that a storm of 503s fails requests without a second
-attempt; and they draw their jitter from ``random``'s global generator, which would change a user's augmentations.
+The one loop for all clients, so that each retry is counted and heard of, and all clients keep the same deadline. The
+clients' own loops are off. botocore's ends before the body is read, which is where most connections break; its standard
+mode shares a budget among all threads, so that a storm of 503s fails requests without a second attempt; and it draws
+its jitter from ``random``'s global generator, which would change a user's augmentations.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from concurrent_dataloader._base.errors import IncompleteBody, StorageError
+from concurrent_dataloader._base.request_events import report_retry
 
 T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1  # seconds, upper end of the first pause: obstore's default, so that all clients back off alike
 MAX_PAUSE_S = 5.0  # seconds: ten attempts then span about half a minute, the length of a burst of throttling on S3
+LAST_TIER = 6  # the shortest attempt gets a 64th of the deadline: 2 s by default, enough for any object that is small
 
 # A generator of our own, without state that a fork could copy: workers must not retry in step, nor move `random`'s.
 _jitter = random.SystemRandom()
@@ -34,13 +36,45 @@ class Failure:
         error: The class of ours that a caller will see.
         detail: The cause in one line, without secrets.
         transient: Whether another attempt may succeed.
-        attempts: Attempts that the client made by itself before it gave up; None where it does not say.
+        throttled: Whether the store refused the request for coming too fast.
+        retry_after_s: Seconds that the store asked to wait; None if it did not, or the client does not show it.
+        attempts: Attempts that the client made by itself before it gave up.
+        cause: Stands in for the client's exception as the error's cause, where that one may hold a secret.
     """
 
     error: type[StorageError]
     detail: str
     transient: bool = False
-    attempts: int | None = 1
+    throttled: bool = False
+    retry_after_s: float | None = None
+    attempts: int = 1
+    cause: Exception | None = None
+
+
+class Attempt(NamedTuple):
+    """What an attempt may do.
+
+    Attributes:
+        tier: 0 for the first attempt. A later one has to use a fresh connection, since a kept one may lead to the host
+            that just failed; its tier stands for the time that it gets (see `time_limit_s`).
+        ends_s: When it has to be over, body included, in seconds of ``time.monotonic``.
+    """
+
+    tier: int
+    ends_s: float
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds that are left; 0 or less once its time is up."""
+        return self.ends_s - time.monotonic()
+
+
+def time_limit_s(deadline_s: float, tier: int) -> float:
+    """Returns how long an attempt of a tier may take: half of the deadline, then half of that, and so on.
+
+    Fixed steps, since obstore and botocore set time limits per client, not per request.
+    """
+    return deadline_s / 2.0 ** max(1, tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +83,8 @@ class Retrying:
 
     Args:
         max_attempts: Attempts per request, the first one included.
-        deadline_s: No attempt starts later than this, in seconds after the request's start.
+        deadline_s: Seconds from the request's start to the end of its last attempt, pauses and bodies included. It
+            holds as long as each attempt keeps to `Attempt.ends_s`.
         classify: Tells what a client's exception means; None lets the exception pass as it is.
     """
 
@@ -57,22 +92,22 @@ class Retrying:
     deadline_s: float
     classify: Callable[[Exception], Failure | None]
 
-    def call(self, attempt: Callable[[], T], target: Callable[[], str]) -> T:
-        """Returns what ``attempt`` returns; ``target`` names the object for the error's message."""
+    def call(self, run: Callable[[Attempt], T], target: Callable[[], str]) -> T:
+        """Returns what ``run`` returns; ``target`` names the object for the error's message."""
         attempts = _Attempts(self)
         while True:
             try:
-                return attempt()
+                return run(attempts.next)
             except Exception as error:  # noqa: BLE001 the client's classes are known to `classify`, which loads them
                 pause_s = attempts.pause_after(error, target)
             time.sleep(pause_s)
 
-    async def acall(self, attempt: Callable[[], Awaitable[T]], target: Callable[[], str]) -> T:
+    async def acall(self, run: Callable[[Attempt], Awaitable[T]], target: Callable[[], str]) -> T:
         """Like `call`, on the running event loop."""
         attempts = _Attempts(self)
         while True:
             try:
-                return await attempt()
+                return await run(attempts.next)
             except Exception as error:  # noqa: BLE001 as in `call`; a cancellation is no Exception and passes
                 pause_s = attempts.pause_after(error, target)
             await asyncio.sleep(pause_s)
@@ -81,24 +116,50 @@ class Retrying:
 class _Attempts:
     """Counts one request's attempts and decides what follows a failure; does no I/O and does not sleep."""
 
+    __slots__ = ("_count", "_rules", "_start_s", "next")
+
     def __init__(self, rules: Retrying) -> None:
         self._rules = rules
         self._count = 0
         self._start_s = time.monotonic()
+        self.next = Attempt(0, self._start_s + time_limit_s(rules.deadline_s, 0))
 
     def pause_after(self, error: Exception, target: Callable[[], str]) -> float:
-        """Returns the pause before the next attempt in seconds, or raises the error that ends the request."""
+        """Returns the pause before the `next` attempt in seconds, or raises the error that ends the request."""
         failure = self._failure(error)
         if failure is None:
             raise error
-        self._count += failure.attempts or 1
-        elapsed_s = time.monotonic() - self._start_s
-        pause_s = _jitter.uniform(0.0, min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._count - 1)))
-        may_try = self._count < self._rules.max_attempts and elapsed_s + pause_s < self._rules.deadline_s
-        if failure.transient and may_try:
+        self._count += failure.attempts
+        now_s = time.monotonic()
+        rest_s = self._start_s + self._rules.deadline_s - now_s
+        pause_s = self._pause_s(failure, rest_s)
+        tier = self._tier(rest_s - pause_s)
+        if not failure.transient or tier is None or self._count >= self._rules.max_attempts:
+            message = f"{target()}: {failure.detail} ({self._account(failure, now_s)})"
+            raise failure.error(message) from failure.cause or error
+        report_retry(throttled=failure.throttled)
+        self.next = Attempt(tier, now_s + pause_s + time_limit_s(self._rules.deadline_s, tier))
+        return pause_s
+
+    def _pause_s(self, failure: Failure, rest_s: float) -> float:
+        longest_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._count - 1), max(0.0, rest_s / 2.0))
+        pause_s = _jitter.uniform(0.0, longest_s)
+        if failure.retry_after_s is None:
             return pause_s
-        count = f"{self._count}" if failure.attempts else f"at most {self._rules.max_attempts}"
-        raise failure.error(f"{target()}: {failure.detail} (attempts: {count}, {elapsed_s:.1f} s)") from error
+        # Jitter on top, so that those who were told the same do not come back together; and never more than half of
+        # what is left, since a store that says an hour often means a minute.
+        return min(failure.retry_after_s + pause_s, max(0.0, rest_s / 2.0))
+
+    def _tier(self, rest_s: float) -> int | None:
+        """Returns the tier whose attempts are the longest that end in time; None if there is none."""
+        tiers = range(1, LAST_TIER + 1)
+        return next((tier for tier in tiers if time_limit_s(self._rules.deadline_s, tier) <= rest_s), None)
+
+    def _account(self, failure: Failure, now_s: float) -> str:
+        elapsed_s = now_s - self._start_s
+        if not failure.transient:
+            return f"attempts: {self._count}, {elapsed_s:.1f} s"
+        return f"attempts: {self._count}, {elapsed_s:.1f} of {self._rules.deadline_s:g} s"
 
     def _failure(self, error: Exception) -> Failure | None:
         if isinstance(error, IncompleteBody):  # found by our own check of the length
@@ -110,14 +171,3 @@ def check_length(received: int, announced: int) -> None:
     """Raises IncompleteBody unless as many bytes arrived as the store had announced."""
     if received != announced:
         raise IncompleteBody(f"{received} bytes arrived, {announced} were announced")
-
-
-_DETAIL_LIMIT = 300  # characters: room for a status, an error code and its sentence
-
-
-def scrub(text: str) -> str:
-    """Returns the text as one short line without URL queries (signatures) and without credentials in URLs."""
-    text = re.sub(r"(?<=//)[^/@\s]+@", "***@", text)
-    text = re.sub(r"(?<=\S)\?[^\s\"'>)]*=[^\s\"'>)]*", "?***", text)
-    text = " ".join(text.split())
-    return text if len(text) <= _DETAIL_LIMIT else text[: _DETAIL_LIMIT - 1] + "…"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from concurrent_dataloader.storage import obstore_process
+from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.obstore_objects import ObstoreObjects, addressable
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
@@ -14,7 +15,7 @@ from concurrent_dataloader.storage.ranges import check_range
 from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
 from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
 from concurrent_dataloader.storage.s3_connection import S3Connection, connect, endpoint_of_environment
-from concurrent_dataloader.storage.s3_obstore import build_s3_store
+from concurrent_dataloader.storage.s3_obstore import build_s3_store, locate_on_aws
 
 
 class S3Store:
@@ -38,6 +39,7 @@ class S3Store:
         self._options = options
         self._connection: ProcessLocal[S3Connection] = ProcessLocal(self._connect)
         self._boto3 = Boto3Objects(options, self._connection, self.describe)
+        self._place: ProcessLocal[tuple[str, str]] = ProcessLocal(self._locate)
         self._obstore = ObstoreObjects(self._build_obstore, options, self.describe)
         self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe)
         if options.client == "aiobotocore":
@@ -103,8 +105,11 @@ class S3Store:
             return self._obstore
         return self._boto3
 
-    def _build_obstore(self) -> Any:
-        return build_s3_store(self._options, self._connection, self._boto3.client)
+    def _build_obstore(self, limits: Limits) -> Any:
+        return build_s3_store(self._options, limits, self._connection.get(), self._place.get)
+
+    def _locate(self) -> tuple[str, str]:
+        return locate_on_aws(self._boto3.client(), self._options)
 
     def _connect(self) -> S3Connection:
         return connect(self._options)

@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from concurrent_dataloader._base.errors import IncompleteBody, OptionError, StorageError
+from concurrent_dataloader.storage.attempt_clients import limits_of
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
-from concurrent_dataloader.storage.retry import Failure, Retrying, check_length, scrub
+from concurrent_dataloader.storage.retry import Attempt, Failure, Retrying, check_length
 from concurrent_dataloader.storage.s3_connection import S3Connection, choose_credentials, client_settings
+from concurrent_dataloader.storage.scrub import scrub
 
 
 def require_aiobotocore() -> None:
@@ -44,37 +46,43 @@ class AiobotocoreObjects:
         self._options = options
         self._connection = connection
         self._describe = describe
-        self._clients: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopClient]] = ProcessLocal(dict)
+        self._clients: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopClients]] = ProcessLocal(dict)
         self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_aiobotocore)
         self.max_concurrency = options.max_concurrency
 
     async def aget(self, key: str) -> bytes:
-        return await self._retrying.acall(lambda: self._read(key), lambda: self._describe(key))
+        return await self._retrying.acall(lambda attempt: self._read(attempt, key), lambda: self._describe(key))
 
     async def aclose(self) -> None:
         client = self._clients.get().pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
 
-    async def _read(self, key: str) -> bytes:
-        client = await self._client_of_loop().get()
-        answer = await client.get_object(Bucket=self._options.bucket_name, Key=key)
-        async with answer["Body"] as stream:
-            body: bytes = await stream.read()
+    async def _read(self, attempt: Attempt, key: str) -> bytes:
+        # aiohttp's own limits are for a connection and for a silence: a body that drips would take for ever.
+        async with asyncio.timeout(attempt.rest_s):
+            client = await self._clients_of_loop().get(keep_connections=attempt.tier == 0)
+            answer = await client.get_object(Bucket=self._options.bucket_name, Key=key)
+            async with answer["Body"] as stream:
+                body: bytes = await stream.read()
         check_length(len(body), answer.get("ContentLength", len(body)))
         return body
 
-    def _client_of_loop(self) -> _LoopClient:
+    def _clients_of_loop(self) -> _LoopClients:
         clients, loop = self._clients.get(), asyncio.get_running_loop()
         if loop not in clients:
             for ended in [each for each in list(clients) if each.is_closed()]:
                 clients.pop(ended, None)
-            clients[loop] = _LoopClient(self._options, self._connection, self.max_concurrency)
+            clients[loop] = _LoopClients(self._options, self._connection, self.max_concurrency)
         return clients[loop]
 
 
-class _LoopClient:
-    """The client of one event loop, built by the first task that asks for it."""
+class _LoopClients:
+    """The clients of one event loop, built by the first tasks that ask for them.
+
+    The one for first attempts keeps its connections. The other does not: after a failure a kept one may lead to the
+    host that has just failed (see `AttemptClients`).
+    """
 
     def __init__(self, options: S3Options, connection: ProcessLocal[S3Connection], max_concurrency: int) -> None:
         self._options = options
@@ -82,18 +90,19 @@ class _LoopClient:
         self._max_concurrency = max_concurrency
         self._lock = asyncio.Lock()
         self._open = AsyncExitStack()
-        self._client: Any = None
+        self._clients: dict[bool, Any] = {}
 
-    async def get(self) -> Any:
+    async def get(self, *, keep_connections: bool) -> Any:
         async with self._lock:
-            if self._client is None:
-                self._client = await self._open.enter_async_context(await self._build())
-            return self._client
+            if keep_connections not in self._clients:
+                client = await self._open.enter_async_context(await self._build(keep_connections))
+                self._clients[keep_connections] = client
+            return self._clients[keep_connections]
 
     async def aclose(self) -> None:
         await self._open.aclose()
 
-    async def _build(self) -> Any:
+    async def _build(self, keep_connections: bool) -> Any:
         from aiobotocore.config import AioConfig
         from aiobotocore.session import get_session
 
@@ -101,7 +110,10 @@ class _LoopClient:
         connection = await in_daemon_thread(self._connection.get)  # it may probe the instance role
         if not self._options.unsigned:
             choose_credentials(session, await session.get_credentials(), self._options)
-        settings = client_settings(self._options, connection, self._max_concurrency)
+        limits = limits_of(self._options, 0)
+        settings = client_settings(self._options, limits, connection, self._max_concurrency)
+        if not keep_connections:
+            settings["connector_args"] = {"force_close": True, "keepalive_timeout": None}
         return session.create_client("s3", config=AioConfig(**settings), **connection.client_arguments())
 
 

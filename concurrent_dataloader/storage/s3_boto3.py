@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from concurrent_dataloader._base.errors import StorageError
+from concurrent_dataloader.storage.attempt_clients import AttemptClients, Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import Level, ObjectInfo
-from concurrent_dataloader.storage.retry import Retrying, check_length
+from concurrent_dataloader.storage.retry import Attempt, Retrying, check_length
 from concurrent_dataloader.storage.s3_connection import S3Connection, client_settings
 
 T = TypeVar("T")
@@ -34,25 +35,26 @@ class Boto3Objects:
         self._options = options
         self._connection = connection
         self._describe = describe
-        self._client = ProcessLocal(self._build_client)
+        self._clients = AttemptClients(self._build_client, options)
         self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_botocore)
         self.max_concurrency = options.max_concurrency
 
     def client(self) -> Any:
         """Returns this process's boto3 client."""
-        return self._client.get()
+        return self._clients.get()
 
     def get(self, key: str) -> bytes:
-        return self._call(key, lambda: self._read(Key=key))
+        return self._call(key, lambda attempt: self._read(attempt, Key=key))
 
     async def aget(self, key: str) -> bytes:
         return await in_daemon_thread(lambda: self.get(key))
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
-        return self._call(key, lambda: self._read(Key=key, Range=f"bytes={start}-{end - 1}"))
+        return self._call(key, lambda attempt: self._read(attempt, Key=key, Range=f"bytes={start}-{end - 1}"))
 
     def head(self, key: str) -> ObjectInfo:
-        answer = self._call(key, lambda: self.client().head_object(Bucket=self._options.bucket_name, Key=key))
+        request = {"Bucket": self._options.bucket_name, "Key": key}
+        answer = self._call(key, lambda attempt: self._clients.get(attempt).head_object(**request))
         return ObjectInfo(key, int(answer["ContentLength"]))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -68,35 +70,69 @@ class Boto3Objects:
         return prefixes, objects
 
     def put(self, key: str, body: bytes) -> None:
-        self._call(key, lambda: self.client().put_object(Bucket=self._options.bucket_name, Key=key, Body=body))
+        request = {"Bucket": self._options.bucket_name, "Key": key, "Body": body}
+        self._call(key, lambda attempt: self._clients.get(attempt).put_object(**request))
 
-    def _read(self, **request: str) -> bytes:
-        answer = self.client().get_object(Bucket=self._options.bucket_name, **request)
+    def _read(self, attempt: Attempt, **request: str) -> bytes:
+        answer = self._clients.get(attempt).get_object(Bucket=self._options.bucket_name, **request)
         if "Range" in request and "ContentRange" not in answer:
             answer["Body"].close()  # a whole body that nobody asked for: not worth reading to keep the connection
             raise StorageError(f"{self._describe(request['Key'])}: the store does not serve ranges")
-        body: bytes = answer["Body"].read()
-        check_length(len(body), answer.get("ContentLength", len(body)))
-        return body
+        return _read_body(answer, attempt, self._options.read_timeout_s)
 
     def _pages(self, prefix: str, **request: str) -> Iterator[dict[str, Any]]:
         request |= {"Bucket": self._options.bucket_name, "Prefix": prefix}
         while True:
-            page = self._call(prefix, lambda: self.client().list_objects_v2(MaxKeys=PAGE_SIZE, **request))
+            page = self._call(prefix, lambda attempt: self._list_page(attempt, **request))
             yield page
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _call(self, key: str, attempt: Callable[[], T]) -> T:
-        return self._retrying.call(attempt, lambda: self._describe(key))
+    def _list_page(self, attempt: Attempt, **request: str) -> dict[str, Any]:
+        page: dict[str, Any] = self._clients.get(attempt).list_objects_v2(MaxKeys=PAGE_SIZE, **request)
+        return page
 
-    def _build_client(self) -> Any:
+    def _call(self, key: str, run: Callable[[Attempt], T]) -> T:
+        return self._retrying.call(run, lambda: self._describe(key))
+
+    def _build_client(self, limits: Limits) -> Any:
         from botocore.config import Config
 
         connection = self._connection.get()
-        settings = client_settings(self._options, connection, self.max_concurrency)
-        return connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
+        settings = client_settings(self._options, limits, connection, self.max_concurrency)
+        client = connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
+        if not limits.keep_connections:
+            client.meta.events.register("before-send.s3", _close_afterwards)
+        return client
+
+
+def _read_body(answer: dict[str, Any], attempt: Attempt, silence_s: float) -> bytes:
+    """Returns the body of an answer, read within the attempt's time and checked against the announced length.
+
+    Piece by piece, since botocore's own time-out is for a silence: a body that drips would take for ever.
+    """
+    announced: int | None = answer.get("ContentLength")  # None: chunked, which has an end of its own
+    body, pieces, received = answer["Body"], [], 0
+    with body as stream:  # closes the connection unless it goes back to the pool below
+        while announced is None or received < announced:
+            rest_s = attempt.rest_s
+            if rest_s <= 0.0:
+                raise TimeoutError(f"{received} bytes arrived in time, {announced} were announced")
+            body.set_socket_timeout(min(rest_s, silence_s))
+            piece: bytes = stream.read1(None if announced is None else announced - received)
+            if not piece:
+                break
+            pieces.append(piece)
+            received += len(piece)
+        check_length(received, received if announced is None else announced)
+        stream.release_conn()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _close_afterwards(request: Any, **_: Any) -> None:
+    """Asks the store to close the connection with the answer; after the signing, which this header is no part of."""
+    request.headers["Connection"] = "close"
 
 
 def _objects(page: dict[str, Any]) -> list[ObjectInfo]:

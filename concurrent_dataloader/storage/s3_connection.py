@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base.errors import AccessDenied, OptionError, StorageError
+from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.options import S3Options, check_addressing
 from concurrent_dataloader.storage.request_options import check_endpoint_url
@@ -131,16 +132,21 @@ def choose_credentials(session: Any, found: Any, options: S3Options) -> None:
         )
 
 
-def client_settings(options: S3Options, connection: S3Connection, max_concurrency: int) -> dict[str, Any]:
+def client_settings(
+    options: S3Options, limits: Limits, connection: S3Connection, max_concurrency: int
+) -> dict[str, Any]:
     """Returns the arguments of botocore's and aiobotocore's ``Config``: both take the same."""
     import botocore
 
     settings: dict[str, Any] = {
-        "connect_timeout": options.connect_timeout_s,
-        "read_timeout": options.read_timeout_s,
+        "connect_timeout": limits.connect_timeout_s,
+        "read_timeout": limits.read_timeout_s,
         "max_pool_connections": max_concurrency,
         "tcp_keepalive": True,
         "retries": {"mode": "standard", "total_max_attempts": 1},  # see retry.py
+        # A body is read piece by piece, past botocore's check of an optional checksum; obstore has none either. The
+        # length is always checked.
+        "response_checksum_validation": "when_required",
     }
     if options.unsigned:
         settings["signature_version"] = botocore.UNSIGNED
@@ -152,5 +158,4 @@ def client_settings(options: S3Options, connection: S3Connection, max_concurrenc
     if connection.endpoint_url is not None:
         # Many S3-compatible stores refuse the trailing checksums that AWS has as its default since 2025.
         settings["request_checksum_calculation"] = "when_required"
-        settings["response_checksum_validation"] = "when_required"
     return settings

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.obstore_objects import client_settings, retry_settings
 from concurrent_dataloader.storage.options import S3Options
-from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.s3_connection import DEFAULT_REGION, S3Connection
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ CREDENTIALS_LIFE = timedelta(minutes=10)
 
 
 def build_s3_store(
-    options: S3Options, connection: ProcessLocal[S3Connection], boto3_client: Callable[[], Any]
+    options: S3Options, limits: Limits, connection: S3Connection, locate: Callable[[], tuple[str, str]]
 ) -> S3Store:
     """Returns obstore's store over one bucket of S3, or of an S3-compatible store.
 
     Args:
-        options: Where and how long.
+        options: Where.
+        limits: How long.
         connection: Endpoint and credentials of this process.
-        boto3_client: This process's boto3 client, which is asked where a bucket on AWS lies.
+        locate: Returns endpoint and region of the bucket, where it lies on AWS.
     """
     from obstore.store import S3Store
 
-    found = connection.get()
-    endpoint_url, region_name = found.endpoint_url, found.region_name or DEFAULT_REGION
+    endpoint_url, region_name = connection.endpoint_url, connection.region_name or DEFAULT_REGION
     virtual_hosted = options.addressing_style == "virtual"
     if endpoint_url is None:
-        endpoint_url, region_name = locate_on_aws(boto3_client(), options)
+        endpoint_url, region_name = locate()
         if options.addressing_style == "auto":
             virtual_hosted = "." not in options.bucket_name  # a dot in it would not match the certificate
     if virtual_hosted:
@@ -48,9 +48,9 @@ def build_s3_store(
         region=region_name,
         virtual_hosted_style_request=virtual_hosted,
         skip_signature=options.unsigned,
-        credential_provider=None if options.unsigned else _credential_provider(found),
-        client_options=client_settings(options, endpoint_url, found.ca_bundle),
-        retry_config=retry_settings(options),
+        credential_provider=None if options.unsigned else _credential_provider(connection),
+        client_options=client_settings(limits, endpoint_url, connection.ca_bundle),
+        retry_config=retry_settings(limits),
     )
 
 

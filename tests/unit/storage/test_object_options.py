@@ -77,15 +77,15 @@ def test_account_and_endpoint_come_from_the_environment_once_and_travel_with_the
     ],
 )
 def test_plain_http_is_allowed_only_where_the_address_says_so(uri: str, others: dict[str, Any], allowed: str) -> None:
-    settings = ObstoreStore(ObjectOptions(uri, **others))._build().client_options
+    settings = ObstoreStore(ObjectOptions(uri, **others))._objects._stores.get().client_options
     assert str(settings["allow_http"]).lower() == allowed
     assert str(settings["allow_invalid_certificates"]).lower() == "false"
 
 
 def test_a_credential_shows_in_no_repr_and_in_no_pickle() -> None:
     store = ObstoreStore(ObjectOptions("gs://bucket"))
-    store._objects._store.get()  # has read the token
+    store._objects._stores.get()  # has read the token
     assert TOKEN not in repr(store)
     assert TOKEN.encode() not in pickle.dumps(store)
-    assert store._objects._store.peek() is not None
-    assert pickle.loads(pickle.dumps(store))._objects._store.peek() is None
+    assert store._objects._stores.peek() is not None
+    assert pickle.loads(pickle.dumps(store))._objects._stores.peek() is None

@@ -96,7 +96,7 @@ def test_at_aws_boto3_is_told_a_style_only_where_one_is_given(style: Any, expect
 )
 def test_at_aws_obstore_addresses_the_bucket_as_the_style_says(bucket_name: str, style: Any, endpoint_url: str) -> None:
     store = S3Store(S3Options(bucket_name, region_name="eu-west-1", addressing_style=style))
-    assert store._build_obstore().config["endpoint"] == endpoint_url
+    assert store._obstore._stores.get().config["endpoint"] == endpoint_url
 
 
 def test_an_addressing_style_that_there_is_not_is_refused() -> None:

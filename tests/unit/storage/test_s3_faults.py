@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import pytest
 from aws_environment import isolate_aws
-from raw_s3_server import BODY, Action, RawS3Server, reset, short, status, whole, whole_whatever_the_range
+from raw_s3_server import BODY, Action, RawS3Server, Request, reset, short, status, whole, whole_whatever_the_range
 
 from concurrent_dataloader._base.errors import (
     AccessDenied,
@@ -17,7 +19,8 @@ from concurrent_dataloader._base.errors import (
     StorageError,
     StorageTimeout,
 )
-from concurrent_dataloader.storage import S3Options, S3Store
+from concurrent_dataloader._base.request_events import listen
+from concurrent_dataloader.storage import S3Options, S3Store, retry
 
 Read = Callable[[], bytes]
 
@@ -64,6 +67,9 @@ class Clients:
         client, method = name.split()
         store = self.store(client, **changes)
         return (lambda: store.get(KEY)) if method == "get" else (lambda: self._runner.run(store.aget(KEY)))
+
+    def run(self, coroutine: Coroutine[Any, Any, bytes]) -> bytes:
+        return self._runner.run(coroutine)
 
     def close(self) -> None:
         for store in self._stores.values():
@@ -195,3 +201,64 @@ def test_listing_heads_and_uploads_are_tried_again_too(server: RawS3Server, clie
     store.put(KEY, b"body")
     server.plan(status(503), whole)
     assert store.head(KEY).size_bytes == len(BODY)
+
+
+def test_connections_are_kept_but_an_attempt_after_a_failure_opens_a_new_one(read: Read, server: RawS3Server) -> None:
+    ports: list[int] = []
+
+    def noting(action: Action) -> Action:
+        def act(request: Request) -> None:
+            ports.append(request.client_address[1])
+            action(request)
+
+        return act
+
+    for _ in range(2):  # the clients are shared with other tests, whose first attempts may have broken connections
+        server.plan(*map(noting, (whole, whole, status(503), whole, status(503), whole)))
+        ports.clear()
+        for _ in range(4):
+            assert read() == BODY
+    assert ports[0] == ports[1] == ports[2] == ports[4]
+    assert len({*ports}) == 3
+
+
+def test_the_listener_of_the_fetch_hears_of_every_retry(name: str, server: RawS3Server, clients: Clients) -> None:
+    heard: list[bool] = []
+
+    class Listener:
+        def retrying(self, *, throttled: bool) -> None:
+            heard.append(throttled)
+
+    client, method = name.split()
+    store = clients.store(client)
+
+    async def aread() -> bytes:
+        listen(Listener())
+        return await store.aget(KEY)
+
+    def read() -> bytes:
+        listen(Listener())
+        return store.get(KEY)
+
+    resets = [reset] * (2 if client == "aiobotocore" else 1)  # aiohttp repeats such a request once by itself
+    server.plan(status(503), *resets)
+    assert (clients.run(aread()) if method == "aget" else contextvars.copy_context().run(read)) == BODY
+    assert heard == [True, False]
+
+
+@pytest.mark.parametrize("asked", ["2", None])
+def test_a_store_that_asks_for_time_gets_it_where_the_client_shows_that(
+    name: str, server: RawS3Server, clients: Clients, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(retry.time, "sleep", pauses.append)
+    monkeypatch.setattr(retry.asyncio, "sleep", note)
+    headers = {} if asked is None else {"Retry_After": asked}
+    server.plan(lambda request: request.answer(503, b"", **headers))
+    assert clients.reader(name)() == BODY
+    # obstore shows no headers of an answer that failed.
+    assert (pauses[0] >= 2.0) == (asked is not None and not name.startswith("obstore"))

@@ -14,6 +14,7 @@ from aws_environment import isolate_aws
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.storage import S3Options, S3Store, s3_obstore
+from concurrent_dataloader.storage.attempt_clients import limits_of
 from concurrent_dataloader.storage.obstore_objects import addressable, client_settings
 from concurrent_dataloader.storage.process_local import ProcessLocal
 
@@ -63,8 +64,7 @@ def test_keys_that_obstore_would_change_are_not_for_obstore(key: str) -> None:
 
 @pytest.mark.parametrize(("endpoint_url", "allowed"), [("http://host", True), ("https://host", False)])
 def test_plain_http_is_allowed_only_where_the_endpoint_says_so(endpoint_url: str, allowed: bool) -> None:
-    store = S3Store(S3Options("bucket", endpoint_url))
-    options = client_settings(store.options, endpoint_url, None)
+    options = client_settings(limits_of(S3Options("bucket", endpoint_url), 0), endpoint_url, None)
     assert options["allow_http"] is allowed
     assert options["allow_invalid_certificates"] is False
 
@@ -89,13 +89,13 @@ def test_building_and_pickling_a_store_builds_no_client() -> None:
     assert copy.options == store.options
     for each in (store, copy):
         assert each._connection.peek() is None
-        assert each._boto3._client.peek() is None
+        assert each._boto3._clients.peek() is None
 
 
 def test_a_pickled_store_leaves_its_clients_behind() -> None:
     store = S3Store(S3Options("bucket", ENDPOINT_URL))
     store._boto3.client()
-    assert pickle.loads(pickle.dumps(store))._boto3._client.peek() is None
+    assert pickle.loads(pickle.dumps(store))._boto3._clients.peek() is None
 
 
 def test_threads_that_ask_at_once_share_one_value_that_was_built_once() -> None:
