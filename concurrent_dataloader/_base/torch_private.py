@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import torch
@@ -150,6 +151,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             ``prefetch_factor``.
     """
 
+    _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
+
     def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
         context = multiprocessing_context(loader)
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
@@ -187,6 +190,15 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         """Names the samples of requests for a message."""
         return ", ".join(map(repr, requests))
 
+    def after_shutdown(self) -> None:
+        """Called in the main process when the workers are gone."""
+
+    def _shutdown_workers(self) -> None:
+        was_shut_down = self._shutdown
+        super()._shutdown_workers()
+        if self._shutdown and not was_shut_down:  # else torch leaves it to the end of the interpreter
+            self.after_shutdown()
+
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         self._requests = {}
         self.begin_epoch()
@@ -205,11 +217,27 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             lost = self._lost_requests() if str(error).startswith("DataLoader worker (pid") else []
             if not lost:
                 raise
-            raise RuntimeError(f"{error} It was fetching {self.describe_requests(lost)}.") from error
+            text = str(error).rstrip(". ")  # torch has both spellings
+            raise RuntimeError(f"{text}. It was fetching {self.describe_requests(lost)}.") from error
         finally:
             self.after_batch()
             self._requests = {sent: each for sent, each in self._requests.items() if sent in self._task_info}
         return self.receive(data, time.perf_counter() - began_s)
+
+    def _try_get_data(self, *timeout: float) -> Any:
+        """Asks torch's queue, and says what is behind an error of a worker's last batch: that the worker is gone.
+
+        A batch of tensors is fetched from the worker that sent it. Of one that is being killed first the sockets are
+        closed, so that torch may look whether it is alive a moment too early, and raise a bare ConnectionResetError.
+        """
+        try:
+            return super()._try_get_data(*timeout)  # type: ignore[no-untyped-call]
+        except (OSError, EOFError) as error:
+            wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
+            dead = [str(worker.pid) for worker in self._workers if not worker.is_alive()]
+            if not dead:
+                raise
+            raise RuntimeError(f"DataLoader worker (pid(s) {', '.join(dead)}) exited unexpectedly") from error
 
     def _lost_requests(self) -> list[Any]:
         """What was sent to workers that are no longer alive, and not answered."""

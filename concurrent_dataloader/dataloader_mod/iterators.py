@@ -48,6 +48,10 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         """Counts the failures of persistent workers' next epoch anew."""
         self._record.begin_epoch()
 
+    def after_shutdown(self) -> None:
+        """Notes that nothing is in flight any more, which a worker that was killed could not."""
+        self._record.end()
+
     def receive(self, data: Any, waited_s: float) -> Any:
         """Notes the caller's wait and the samples that failed."""
         return self._record.add_batch(data, waited_s)

@@ -38,6 +38,10 @@ class IterationRecord:
         """To be called when persistent workers begin another epoch."""
         self._failure_log.begin_epoch()
 
+    def end(self) -> None:
+        """To be called when the worker processes are gone."""
+        self.board.rest()
+
     def add_batch(self, data: Any, waited_s: float) -> Any:
         """Takes in a batch that the caller has waited for, and returns what the caller gets.
 

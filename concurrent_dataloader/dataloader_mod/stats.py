@@ -133,6 +133,11 @@ class StatsBoard:
         """Returns the counters of one worker."""
         return Counters(self.cells, number * CELLS, len(self.cells) - 1)
 
+    def rest(self) -> None:
+        """Notes that nothing is in flight, for workers that have ended."""
+        for number in range(self._workers):
+            self.worker(number).set(IN_FLIGHT, 0)
+
     def read(self) -> tuple[WorkerStats, ...]:
         """Returns what the workers have counted so far."""
         return tuple(

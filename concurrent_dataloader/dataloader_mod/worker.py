@@ -69,6 +69,9 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
         arguments.run_loop()
     finally:
         worker.close()
+        if _is_orphan():
+            # Nobody reads the queue. Its feeder would wait for ever for room in a pipe that this process holds open.
+            arguments["data_queue"].cancel_join_thread()
 
 
 class _Worker:
@@ -153,10 +156,14 @@ class _IntakeFailed:
     error: BaseException
 
 
-def _exit_if_orphan() -> None:
+def _is_orphan() -> bool:
     parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        raise SystemExit("the process of the DataLoader is gone")
+    return parent is not None and not parent.is_alive()
+
+
+def _exit_if_orphan() -> None:
+    if _is_orphan():
+        raise SystemExit  # without a word: the process that this would be told to is gone
 
 
 def answer_unpicklable_batches(data_queue: Any, where: str) -> None:

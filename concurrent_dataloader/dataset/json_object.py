@@ -22,22 +22,21 @@ def read_json_object(path: Path, error_type: type[FileFormatError], expected: st
         FileFormatError: Of ``error_type``. The message quotes nothing of the file, which may hold secrets.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        body = path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}; {expected}") from None
-    except UnicodeDecodeError as error:
-        raise error_type(f"{path} is no UTF-8 text at byte {error.start}; {expected}") from None
-    problem = "does not hold a JSON object"
+    value, text, problem = None, "", "does not hold a JSON object"
     try:
+        text = body.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=_each_once)
+    except UnicodeDecodeError as error:
+        problem = f"is no UTF-8 text at byte {error.start}"
     except json.JSONDecodeError as error:
-        value = None
         problem = f"is not JSON at byte {len(text[: error.pos].encode())} (line {error.lineno}): {error.msg}"
     except (ValueError, RecursionError) as error:  # two entries of one name, or what Python's parser has limits for
-        value = None
         problem = f"cannot be read as JSON: {error}"
     if not isinstance(value, dict):
-        # Raised out here: JSONDecodeError carries the whole text, and must not travel as this error's context.
+        # Raised out here: both decoders' errors carry the whole text, which must not travel as this error's context.
         raise error_type(f"{path} {problem}; {expected}")
     return value
 

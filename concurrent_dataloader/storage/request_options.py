@@ -45,17 +45,21 @@ class RequestOptions:
                 raise OptionError(f"{each.name}: expected an integer of at least 1, got {value!r}")
             if each.name.endswith("_s") and not (type(value) in (int, float) and 0 < value < float("inf")):
                 raise OptionError(f"{each.name}: expected a positive number of seconds, got {value!r}")
-        if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
+        ca_bundle: object = self.ca_bundle
+        if ca_bundle is not None and not (isinstance(ca_bundle, str) and Path(ca_bundle).is_file()):
             raise OptionError(f"ca_bundle: expected the path of a PEM file, got {self.ca_bundle!r}, which is no file")
 
 
 def check_endpoint_url(url: str) -> None:
     """Raises OptionError unless the URL is ``http(s)://host[:port][/path]`` without credentials or query."""
     expected = "endpoint_url: expected https://host[:port], or http://host[:port] for plain HTTP"
+    given: object = url
     try:
+        if not isinstance(given, str):  # bytes are split, too, but into bytes
+            raise TypeError(f"a URL is a string, not {type(given).__name__}")
         parts = urlsplit(url)
         _ = parts.port  # parsed only when read
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise OptionError(f"{expected}, got something that is no URL") from error
     if "@" in parts.netloc:
         raise OptionError(f"{expected}, got one with credentials in it; pass them as credentials")

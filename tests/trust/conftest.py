@@ -1,0 +1,23 @@
+"""What the tests of trust share."""
+
+from __future__ import annotations
+
+import multiprocessing.util
+import tempfile
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def impatient_torch(monkeypatch):
+    """torch waits 5 s for each worker that does not end by itself, and these tests kill many of them."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path, monkeypatch):
+    """Other processes' temporary files are none of our gauges."""
+    multiprocessing.util.get_temp_dir()  # is made once for a process, and is no leak
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
