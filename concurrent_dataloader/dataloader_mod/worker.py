@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import queue
 import threading
 from dataclasses import dataclass
@@ -55,7 +56,9 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     gc.freeze()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
-    worker = _Worker(user_dataset, setup, arguments["index_queue"], setup.board.worker(arguments["worker_id"]))
+    parent = _Parent()
+    counters = setup.board.worker(arguments["worker_id"])
+    worker = _Worker(user_dataset, setup, arguments["index_queue"], counters, parent)
 
     def init(worker_id: int) -> None:
         torch_private.show_dataset_to_worker_info(user_dataset)
@@ -69,7 +72,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
         arguments.run_loop()
     finally:
         worker.close()
-        if _is_orphan():
+        if parent.is_gone():
             # Nobody reads the queue. Its feeder would wait for ever for room in a pipe that this process holds open.
             arguments["data_queue"].cancel_join_thread()
 
@@ -84,8 +87,9 @@ class _Worker:
     The engine is built at the first `get`: by then torch has seeded the generators and called the user's init function.
     """
 
-    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any, counters: Counters) -> None:
-        self._dataset, self._setup, self._index_queue, self._counters = dataset, setup, index_queue, counters
+    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any, counters: Counters, parent: _Parent) -> None:
+        self._dataset, self._setup, self._index_queue = dataset, setup, index_queue
+        self._counters, self._parent = counters, parent
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._engine: FetchEngine | None = None
         self._current: PendingBatch | None = None
@@ -128,7 +132,7 @@ class _Worker:
             self._setup.settings,
             counters=self._counters,
             on_random_draws=self._tell_random_draws,
-            while_waiting=_exit_if_orphan,
+            while_waiting=self._parent.exit_if_gone,
         )
         self._engine.begin_wait()
         threading.Thread(target=self._take_in, args=(self._engine,), name="batch-intake", daemon=True).start()
@@ -156,14 +160,25 @@ class _IntakeFailed:
     error: BaseException
 
 
-def _is_orphan() -> bool:
-    parent = multiprocessing.parent_process()
-    return parent is not None and not parent.is_alive()
+class _Parent:
+    """The process of the loader, as its worker sees it.
 
+    Of the two signs that it is gone neither is enough: a worker that was forked later holds the pipe open by which an
+    earlier one would notice, and under ``forkserver`` the process that the system calls the parent is another one.
+    """
 
-def _exit_if_orphan() -> None:
-    if _is_orphan():
-        raise SystemExit  # without a word: the process that this would be told to is gone
+    def __init__(self) -> None:
+        self._pid = os.getppid()
+
+    def is_gone(self) -> bool:
+        """Whether nobody will read what the worker sends."""
+        parent = multiprocessing.parent_process()
+        return os.getppid() != self._pid or (parent is not None and not parent.is_alive())
+
+    def exit_if_gone(self) -> None:
+        """Ends the worker without a word: the process that this would be told to is gone."""
+        if self.is_gone():
+            raise SystemExit
 
 
 def answer_unpicklable_batches(data_queue: Any, where: str) -> None:
