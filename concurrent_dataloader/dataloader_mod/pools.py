@@ -211,17 +211,22 @@ class AsyncioPool:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(self._tasks)
         try:
             if self._aclose is not None:
                 await self._aclose()
         except Exception:  # the data is all there; a client that closes badly must not fail the run
             logger.warning("closing the dataset's event-loop client failed", exc_info=True)
         finally:
+            await _cancel(asyncio.all_tasks() - {asyncio.current_task()})  # what the dataset itself has started
             loop.stop()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -136,6 +136,29 @@ def test_closing_tasks_cancels_them_runs_aclose_and_ends_the_loop():
         take(fetch)
 
 
+def test_closing_tasks_cancels_what_the_dataset_started_itself_after_its_aclose():
+    ended, started = [], []
+
+    async def for_ever():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("own task")
+
+    async def start_another(index):
+        started.append(asyncio.get_running_loop().create_task(for_ever()))
+        await asyncio.sleep(0)  # it has begun
+        return index
+
+    async def aclose():
+        ended.append("aclose")
+
+    pool = new_pool(start_another, 1, is_async=True, aclose=aclose)
+    take(submit(pool, [0])[0])
+    pool.close()
+    assert ended == ["aclose", "own task"]
+
+
 def test_an_aclose_that_fails_is_logged_and_the_loop_still_ends(caplog):
     async def read(index):
         return index
