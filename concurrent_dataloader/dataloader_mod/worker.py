@@ -64,6 +64,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
         torch_private.show_dataset_to_worker_info(user_dataset)
         if user_init is not None:
             user_init(worker_id)
+        worker.start()  # here torch carries an error to the main process
 
     answer_unpicklable_batches(arguments["data_queue"], f"in DataLoader worker process {arguments['worker_id']}")
     arguments.dataset, arguments["init_fn"], arguments["index_queue"] = worker, init, worker
@@ -84,7 +85,7 @@ class _Worker:
     in flight already. A thread of its own reads the real queue, so that batches are taken up while the main thread is
     busy with an earlier one. As the dataset, it answers a `PendingBatch` with its samples.
 
-    The engine is built at the first `get`: by then torch has seeded the generators and called the user's init function.
+    The engine is built by `start`: by then torch has seeded the generators and called the user's init function.
     """
 
     def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any, counters: Counters, parent: _Parent) -> None:
@@ -100,9 +101,10 @@ class _Worker:
         Raises:
             queue.Empty: There was none for ``timeout`` seconds.
         """
-        engine = self._engine or self._start()
+        if self._engine is None:  # the init function has failed: torch answers each request with its error
+            return self._index_queue.get(timeout=timeout)
         if self._current is not None:
-            engine.release(self._current)  # torch's loop may have passed it over without reading it
+            self._engine.release(self._current)  # torch's loop may have passed it over without reading it
             self._current = None
         message = self._messages.get(timeout=timeout)
         if isinstance(message, _IntakeFailed):
@@ -126,7 +128,8 @@ class _Worker:
         if self._engine is not None:
             self._engine.close()
 
-    def _start(self) -> FetchEngine:
+    def start(self) -> None:
+        """Builds the engine and takes up what waits in the real queue."""
         self._engine = FetchEngine(
             self._dataset,
             self._setup.settings,
@@ -136,7 +139,6 @@ class _Worker:
         )
         self._engine.begin_wait()
         threading.Thread(target=self._take_in, args=(self._engine,), name="batch-intake", daemon=True).start()
-        return self._engine
 
     def _take_in(self, engine: FetchEngine) -> None:
         """The body of the intake thread: reads torch's queue until the final message."""

@@ -231,3 +231,14 @@ def test_an_iterator_that_is_collected_in_a_cycle_lets_its_workers_end_by_themse
     finally:
         gc.enable()
     assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+class RefusesConcurrency(TwoPhase):
+    def set_fetch_concurrency(self, requests):
+        raise ValueError(f"not {requests} at once")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataset_that_refuses_the_number_of_fetches_is_told_of_by_its_own_error(workers):
+    with pytest.raises(ValueError, match="not 7 at once"):
+        list(DataLoader(RefusesConcurrency(), num_workers=workers, num_fetch_workers=7))
