@@ -15,6 +15,7 @@ from concurrent_dataloader.dataset.decode import Decoder, resolve_decoder
 from concurrent_dataloader.dataset.derived import derived
 from concurrent_dataloader.dataset.folder_classes import FolderClasses
 from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.storage.listed_size import aget_listed, get_listed
 from concurrent_dataloader.storage.protocol import ObjectStore
 
 Transform = Callable[[Any], Any]
@@ -122,13 +123,16 @@ class IndexedDataset(Dataset[Any]):
 
         Raises:
             IndexError: There is no such sample.
+            IncompleteBody: Its size is not the one that the index holds, where that holds sizes.
             StorageError: The store could not deliver it; see `ObjectStore`.
         """
-        return self.store.get(self.keys[operator.index(index)])
+        at = operator.index(index)
+        return get_listed(self.store, self.keys[at], self.keys.size_of(at))
 
     async def afetch(self, index: SupportsIndex) -> bytes:
         """Like `fetch`, on the running event loop."""
-        return await self.store.aget(self.keys[operator.index(index)])
+        at = operator.index(index)
+        return await aget_listed(self.store, self.keys[at], self.keys.size_of(at))
 
     def process(self, index: SupportsIndex, raw: bytes) -> Any:
         """Decodes and transforms what `fetch` read.

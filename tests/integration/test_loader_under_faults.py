@@ -49,6 +49,7 @@ def as_it_is(raw: bytes) -> bytes:
 
 
 def loader(endpoint: S3Endpoint, keys: list[str], fetch_impl: str, client: str, **options: Any) -> Any:
+    endpoint.reset_stats()
     endpoint.configure(faults=[*PASSING, *LASTING])  # the scripts start anew
     limits: dict[str, Any] = {"client": client, "read_timeout_s": 1.0, "deadline_s": 30.0, "max_attempts": 4}
     store = S3Store(S3Options("bucket", endpoint.url, **limits))
