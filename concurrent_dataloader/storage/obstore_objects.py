@@ -132,7 +132,7 @@ def _read(store: Any, key: str, large: LargeObjects | None = None) -> bytes | Ge
 
     answer = obstore.get(store, key)
     start, end = answer.range
-    if large is not None and large.fits(end - start):
+    if large is not None and large.fits_opened(end - start):
         return answer
     body = answer.bytes().to_bytes()
     check_length(len(body), end - start)
@@ -144,7 +144,7 @@ async def _aread(store: Any, key: str, large: LargeObjects | None = None) -> byt
 
     answer = await obstore.get_async(store, key)
     start, end = answer.range
-    if large is not None and large.fits(end - start):
+    if large is not None and large.fits_opened(end - start):
         return answer
     body = (await answer.bytes_async()).to_bytes()
     check_length(len(body), end - start)

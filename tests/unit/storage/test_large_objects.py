@@ -42,8 +42,8 @@ def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def _little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large begins at 100,000 bytes, so that tests need not send gigabytes."""
-    monkeypatch.setattr(large_objects, "LARGE_BYTES", 100_000)
-    monkeypatch.setattr(large_objects, "PART_BYTES", 100_000)
+    for name in ("LARGE_BYTES", "LARGE_UNLISTED_BYTES", "PART_BYTES"):
+        monkeypatch.setattr(large_objects, name, 100_000)
 
 
 little = pytest.mark.usefixtures("_little")
@@ -303,7 +303,7 @@ def endpoint(running_endpoint: S3Endpoint) -> S3Endpoint:
 
 @pytest.fixture(params=["obstore", "boto3", "aiobotocore", "gs"])
 def store(request: pytest.FixtureRequest, endpoint: S3Endpoint) -> ObjectStore:
-    limits: dict[str, Any] = {"read_timeout_s": 1.0, "deadline_s": 20.0, "max_attempts": 4}
+    limits: dict[str, Any] = {"read_timeout_s": 0.4, "deadline_s": 20.0, "max_attempts": 4}
     if request.param == "gs":
         return ObstoreStore(ObjectOptions("gs://bucket", endpoint.url, unsigned=True, **limits))
     return S3Store(S3Options("bucket", endpoint.url, client=request.param, **limits))
