@@ -53,6 +53,8 @@ class BodyWriter:
         self._timer = None
         if self._bytes_per_s is None:
             while self._rest and not self._paused:
+                if self._transport.is_closing():
+                    return  # the client has gone; asyncio would warn of each further slice
                 self._write_slice(SLICE_BYTES)
         elif self._rest and not self._paused:
             size = max(1, int(self._bytes_per_s * TICK_S))

@@ -17,6 +17,7 @@ from concurrent_dataloader.dataset.derived import derived
 from concurrent_dataloader.dataset.folder_classes import FolderClasses
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
+from concurrent_dataloader.storage.listed_size import aget_listed, get_listed
 from concurrent_dataloader.storage.protocol import ObjectStore
 
 DecodeIn = Literal["process", "fetch"]
@@ -136,17 +137,20 @@ class IndexedDataset(Dataset[Any]):
 
         Raises:
             IndexError: There is no such sample.
+            IncompleteBody: Its size is not the one that the index holds, where that holds sizes.
             StorageError: The store could not deliver it; see `ObjectStore`.
             DecodeError: With ``decode_in="fetch"``: the bytes are no image.
         """
-        key = self.keys[operator.index(index)]
-        raw = self.store.get(key)
+        at = operator.index(index)
+        key = self.keys[at]
+        raw = get_listed(self.store, key, self.keys.size_of(at))
         return self._decoded(key, raw) if self._decodes_in_fetch else raw
 
     async def afetch(self, index: SupportsIndex) -> Any:
         """Like `fetch`, on the running event loop, which decoding does not hold up: a thread does that."""
-        key = self.keys[operator.index(index)]
-        raw = await self.store.aget(key)
+        at = operator.index(index)
+        key = self.keys[at]
+        raw = await aget_listed(self.store, key, self.keys.size_of(at))
         return await in_daemon_thread(functools.partial(self._decoded, key, raw)) if self._decodes_in_fetch else raw
 
     def process(self, index: SupportsIndex, raw: Any) -> Any:

@@ -15,6 +15,7 @@ from concurrent_dataloader._base.errors import (
     StorageError,
     StorageTimeout,
 )
+from concurrent_dataloader.storage.ranges import RangePastEnd
 from concurrent_dataloader.storage.retry import Failure
 from concurrent_dataloader.storage.scrub import scrub
 
@@ -60,6 +61,8 @@ def classify_status(status: int, code: str, message: str, retry_after: str | Non
         return Failure(ObjectNotFound, detail)
     if status in (401, 403) or code in DENIED_CODES:
         return Failure(AccessDenied, detail)
+    if status == 416:
+        return Failure(RangePastEnd, detail)
     throttled = status == 429 or code in THROTTLED_CODES or (status == 503 and "request rate" in message)
     transient = throttled or status >= 500 or status == 408 or code in TRANSIENT_CODES
     return Failure(StorageError, detail, transient, throttled, seconds_of(retry_after))

@@ -89,20 +89,20 @@ class CachedStore:
         self._store_name = store.identity() if isinstance(store, IdentifiedStore) else store.describe(_ANY_KEY)
         self._disk = DiskCache(self._cache_dir, max_bytes)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
         name = entry_name(self._store_name, key)
         body = self._disk.read(name)
-        if body is None:
-            body = self._store.get(key)
+        if body is None or size_bytes not in (None, len(body)):  # kept before the object was listed with another size
+            body = self._store.get(key, size_bytes)
             self._disk.write(name, body)
         return body
 
-    async def aget(self, key: str) -> bytes:
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         # A disk may take milliseconds, which the other fetches on the event loop must not wait for.
         name = entry_name(self._store_name, key)
         body = await in_daemon_thread(functools.partial(self._disk.read, name))
-        if body is None:
-            body = await self._store.aget(key)
+        if body is None or size_bytes not in (None, len(body)):
+            body = await self._store.aget(key, size_bytes)
             await in_daemon_thread(functools.partial(self._disk.write, name, body))
         return body
 

@@ -40,7 +40,7 @@ class LocalStore:
         """The folder that keys are relative to."""
         return Path(self._root)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
         path = self._path(key)
         try:
             with open(path, "rb", buffering=0) as file:  # unbuffered: the body is read in one piece
@@ -48,7 +48,7 @@ class LocalStore:
         except (OSError, ValueError) as error:
             raise self._error(key, error) from error
 
-    async def aget(self, key: str) -> bytes:
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         return await in_daemon_thread(lambda: self.get(key))
 
     def get_range(self, key: str, start: int, end: int) -> bytes:

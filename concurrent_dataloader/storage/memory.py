@@ -71,14 +71,14 @@ class MemoryStore:
         """Waits until ``count`` readings are going on at once; returns False if that did not come about in time."""
         return self._gauge.get().wait_for(count, timeout_s)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
         with self._reading(key) as fault:
             time.sleep(self._latency_s)
             if key in self._gates:
                 self._gates[key].wait()
             return self._answer(key, fault)
 
-    async def aget(self, key: str) -> bytes:
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         with self._reading(key) as fault:
             await asyncio.sleep(self._latency_s)
             if key in self._gates:

@@ -13,6 +13,7 @@ from concurrent_dataloader._base.errors import (
     StorageTimeout,
 )
 from concurrent_dataloader.storage.botocore_failures import classify_botocore, classify_status
+from concurrent_dataloader.storage.ranges import RangesIgnored
 from concurrent_dataloader.storage.retry import Failure
 from concurrent_dataloader.storage.scrub import scrub
 
@@ -33,7 +34,8 @@ def classify_obstore(error: Exception) -> Failure | None:
     attempts = int(retries[1]) + 1 if retries else 1
     answered = re.search(r"status code: (\d{3})(.*)", message, re.DOTALL)
     if answered:
-        failure = _classify_answer(int(answered[1]), answered[2])
+        code, message = _xml_text(answered[2], "Code"), _xml_text(answered[2], "Message")
+        failure = classify_status(int(answered[1]), code, message)
     elif isinstance(error, UnauthenticatedError):
         failure = Failure(AccessDenied, _detail(message, debug))
     elif isinstance(error, FileNotFoundError):
@@ -42,15 +44,6 @@ def classify_obstore(error: Exception) -> Failure | None:
         failure = _classify_transport(_detail(message, debug), debug)
     # obstore's own text quotes the whole answer, and S3's answer to an expired token quotes that.
     return replace(failure, attempts=attempts, cause=type(error)(failure.detail))
-
-
-def _classify_answer(status: int, body: str) -> Failure:
-    failure = classify_status(status, _xml_text(body, "Code"), _xml_text(body, "Message"))
-    if status == 412:  # we ask for the version that the first answer was of
-        return replace(
-            failure, error=IncompleteBody, detail="the object was replaced while it was read", transient=True
-        )
-    return failure
 
 
 def _classify_transport(detail: str, debug: str) -> Failure:
@@ -62,7 +55,8 @@ def _classify_transport(detail: str, debug: str) -> Failure:
     if kind in _PASSING_KINDS and not _LASTING.search(debug):
         in_body = "kind: Body" in debug or kind == "Decode"
         return Failure(IncompleteBody if in_body else StorageError, detail, transient=True)
-    return Failure(StorageError, detail)
+    ignored = "NotPartial" in debug or "UnexpectedRange" in debug
+    return Failure(RangesIgnored if ignored else StorageError, detail)
 
 
 def _detail(message: str, debug: str) -> str:

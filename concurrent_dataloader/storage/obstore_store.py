@@ -47,11 +47,11 @@ class ObstoreStore:
         """The configuration that the store was made with."""
         return self._options
 
-    def get(self, key: str) -> bytes:
-        return self._usable(key).get(key)
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
+        return self._usable(key).get(key, size_bytes)
 
-    async def aget(self, key: str) -> bytes:
-        return await self._usable(key).aget(key)
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
+        return await self._usable(key).aget(key, size_bytes)
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         check_range(start, end)

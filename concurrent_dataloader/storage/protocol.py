@@ -50,11 +50,17 @@ class ObjectStore(Protocol):
     ``IncompleteBody`` or ``StorageError``. Each message names key and store, and no message names a secret.
     """
 
-    def get(self, key: str) -> bytes:
-        """Returns the whole body; its length has been checked against what the store announced."""
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
+        """Returns the whole body; its length has been checked against what the store announced.
+
+        Args:
+            key: The object.
+            size_bytes: Its size as a listing gave it, if that is known. A store may read a large object by parallel
+                ranges then, without asking for its size. Whatever it says, what comes back is what the store has now.
+        """
         ...
 
-    async def aget(self, key: str) -> bytes:
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         """Like `get`, on the running event loop."""
         ...
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent_dataloader._base.errors import OptionError
+import re
+
+from concurrent_dataloader._base.errors import OptionError, StorageError
+
+
+class RangesIgnored(StorageError):
+    """The store answered with the whole object, or with another range than was asked for."""
+
+
+class RangePastEnd(StorageError):
+    """The object ends before the range begins."""
 
 
 def check_range(start: int, end: int) -> None:
@@ -14,3 +24,12 @@ def check_range(start: int, end: int) -> None:
 def past_end_message(start: int, size_bytes: int) -> str:
     """Says that a range starts where the body has ended."""
     return f"a range from byte {start} was asked for, the body has {size_bytes} bytes"
+
+
+def size_of_whole(content_range: str | None, start: int) -> int | None:
+    """Returns the object's size in bytes from the Content-Range header of the answer to a range.
+
+    None means that the answer is not what was asked for: it has no such header, or the range starts elsewhere.
+    """
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", content_range or "")
+    return int(found[2]) if found and int(found[1]) == start else None

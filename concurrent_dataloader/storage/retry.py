@@ -92,9 +92,15 @@ class Retrying:
     deadline_s: float
     classify: Callable[[Exception], Failure | None]
 
-    def call(self, run: Callable[[Attempt], T], target: Callable[[], str]) -> T:
-        """Returns what ``run`` returns; ``target`` names the object for the error's message."""
-        attempts = _Attempts(self)
+    def call(self, run: Callable[[Attempt], T], target: Callable[[], str], start_s: float | None = None) -> T:
+        """Returns what ``run`` returns.
+
+        Args:
+            run: Makes one attempt.
+            target: Names the object for the error's message.
+            start_s: When the request began, in seconds of ``time.monotonic``; None: now.
+        """
+        attempts = _Attempts(self, start_s)
         while True:
             try:
                 return run(attempts.next)
@@ -102,9 +108,11 @@ class Retrying:
                 pause_s = attempts.pause_after(error, target)
             time.sleep(pause_s)
 
-    async def acall(self, run: Callable[[Attempt], Awaitable[T]], target: Callable[[], str]) -> T:
+    async def acall(
+        self, run: Callable[[Attempt], Awaitable[T]], target: Callable[[], str], start_s: float | None = None
+    ) -> T:
         """Like `call`, on the running event loop."""
-        attempts = _Attempts(self)
+        attempts = _Attempts(self, start_s)
         while True:
             try:
                 return await run(attempts.next)
@@ -118,11 +126,15 @@ class _Attempts:
 
     __slots__ = ("_count", "_rules", "_start_s", "next")
 
-    def __init__(self, rules: Retrying) -> None:
+    def __init__(self, rules: Retrying, start_s: float | None) -> None:
         self._rules = rules
         self._count = 0
-        self._start_s = time.monotonic()
-        self.next = Attempt(0, self._start_s + time_limit_s(rules.deadline_s, 0))
+        now_s = time.monotonic()
+        self._start_s = now_s if start_s is None else start_s
+        # A part of a request that began long ago gets what is left of it.
+        rest_s = self._start_s + rules.deadline_s - now_s
+        tier = 0 if rest_s >= time_limit_s(rules.deadline_s, 0) else self._tier(rest_s) or LAST_TIER
+        self.next = Attempt(tier, now_s + time_limit_s(rules.deadline_s, tier))
 
     def pause_after(self, error: Exception, target: Callable[[], str]) -> float:
         """Returns the pause before the `next` attempt in seconds, or raises the error that ends the request."""

@@ -50,12 +50,12 @@ class S3Store:
         """The configuration that the store was made with."""
         return self._options
 
-    def get(self, key: str) -> bytes:
-        return self._reader(key).get(key)
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
+        return self._reader(key).get(key, size_bytes)
 
-    async def aget(self, key: str) -> bytes:
-        reader = self._reader(key)
-        return await (self._aiobotocore if self._options.client == "aiobotocore" else reader).aget(key)
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
+        reader = self._aiobotocore if self._options.client == "aiobotocore" else self._reader(key)
+        return await reader.aget(key, size_bytes)
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         check_range(start, end)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from concurrent_dataloader._base.errors import IncompleteBody, OptionError, StorageError
 from concurrent_dataloader.storage.attempt_clients import limits_of
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
+from concurrent_dataloader.storage.large_objects import LargeObjects, Part
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
+from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
 from concurrent_dataloader.storage.retry import Attempt, Failure, Retrying, check_length
 from concurrent_dataloader.storage.s3_connection import S3Connection, choose_credentials, client_settings
 from concurrent_dataloader.storage.scrub import scrub
+
+T = TypeVar("T")
 
 
 def require_aiobotocore() -> None:
@@ -48,25 +53,46 @@ class AiobotocoreObjects:
         self._describe = describe
         self._clients: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopClients]] = ProcessLocal(dict)
         self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_aiobotocore)
+        self._large = LargeObjects(describe)
         self.max_concurrency = options.max_concurrency
 
-    async def aget(self, key: str) -> bytes:
-        return await self._retrying.acall(lambda attempt: self._read(attempt, key), lambda: self._describe(key))
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
+        start_s = time.monotonic()  # one deadline for all of it
+
+        async def whole() -> bytes:
+            return await self._call(key, lambda attempt: self._read(attempt, key), start_s)
+
+        async def part(start: int, end: int) -> Part:
+            return await self._call(key, lambda attempt: self._read_part(attempt, key, start, end), start_s)
+
+        if size_bytes is None or not self._large.fits(size_bytes):
+            return await whole()
+        return await self._large.aget(key, size_bytes, part, whole)
 
     async def aclose(self) -> None:
         client = self._clients.get().pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
 
+    async def _call(self, key: str, run: Callable[[Attempt], Awaitable[T]], start_s: float) -> T:
+        return await self._retrying.acall(run, lambda: self._describe(key), start_s)
+
     async def _read(self, attempt: Attempt, key: str) -> bytes:
         client = await self._clients_of_loop().get(keep_connections=attempt.tier == 0)
         # aiohttp's own limits are for a connection and for a silence: a body that drips would take for ever.
         async with asyncio.timeout(attempt.rest_s):
-            answer = await client.get_object(Bucket=self._options.bucket_name, Key=key)
-            async with answer["Body"] as stream:
-                body: bytes = await stream.read()
-        check_length(len(body), answer.get("ContentLength", len(body)))
-        return body
+            return await _read_body(await client.get_object(Bucket=self._options.bucket_name, Key=key))
+
+    async def _read_part(self, attempt: Attempt, key: str, start: int, end: int) -> Part:
+        client = await self._clients_of_loop().get(keep_connections=attempt.tier == 0)
+        request = {"Bucket": self._options.bucket_name, "Key": key, "Range": f"bytes={start}-{end - 1}"}
+        async with asyncio.timeout(attempt.rest_s):
+            answer = await client.get_object(**request)
+            size_bytes = size_of_whole(answer.get("ContentRange"), start)
+            if size_bytes is None:
+                answer["Body"].close()
+                raise RangesIgnored(f"{self._describe(key)}: the store does not serve ranges")
+            return Part(await _read_body(answer), answer.get("ETag"), size_bytes)
 
     def _clients_of_loop(self) -> _LoopClients:
         clients, loop = self._clients.get(), asyncio.get_running_loop()
@@ -75,6 +101,13 @@ class AiobotocoreObjects:
                 clients.pop(ended, None)
             clients[loop] = _LoopClients(self._options, self._connection, self.max_concurrency)
         return clients[loop]
+
+
+async def _read_body(answer: dict[str, Any]) -> bytes:
+    async with answer["Body"] as stream:
+        body: bytes = await stream.read()
+    check_length(len(body), answer.get("ContentLength", len(body)))
+    return body
 
 
 class _LoopClients:

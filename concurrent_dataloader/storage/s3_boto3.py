@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from concurrent_dataloader._base.errors import StorageError
 from concurrent_dataloader.storage.attempt_clients import AttemptClients, Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
+from concurrent_dataloader.storage.large_objects import LargeObjects, Part
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
+from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
 from concurrent_dataloader.storage.retry import Attempt, Retrying, check_length
 from concurrent_dataloader.storage.s3_connection import S3Connection, client_settings
 from concurrent_dataloader.storage.s3_list_parser import read_listings_fast
@@ -38,20 +40,30 @@ class Boto3Objects:
         self._describe = describe
         self._clients = AttemptClients(self._build_client, options)
         self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_botocore)
+        self._large = LargeObjects(describe)
         self.max_concurrency = options.max_concurrency
 
     def client(self) -> Any:
         """Returns this process's boto3 client."""
         return self._clients.get()
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, size_bytes: int | None = None) -> bytes:
+        if size_bytes is not None and self._large.fits(size_bytes):
+            start_s = time.monotonic()  # one deadline for all of it
+            return self._large.get(
+                key,
+                size_bytes,
+                lambda start, end: self._call(key, lambda attempt: self._read_part(attempt, key, start, end), start_s),
+                lambda: self._call(key, lambda attempt: self._read(attempt, Key=key), start_s),
+            )
         return self._call(key, lambda attempt: self._read(attempt, Key=key))
 
-    async def aget(self, key: str) -> bytes:
-        return await in_daemon_thread(lambda: self.get(key))
+    async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
+        return await in_daemon_thread(lambda: self.get(key, size_bytes))
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
-        return self._call(key, lambda attempt: self._read(attempt, Key=key, Range=f"bytes={start}-{end - 1}"))
+        part = self._call(key, lambda attempt: self._read_part(attempt, key, start, end))
+        return bytes(part.body)
 
     def head(self, key: str) -> ObjectInfo:
         request = {"Bucket": self._options.bucket_name, "Key": key}
@@ -82,10 +94,16 @@ class Boto3Objects:
 
     def _read(self, attempt: Attempt, **request: str) -> bytes:
         answer = self._clients.get(attempt).get_object(Bucket=self._options.bucket_name, **request)
-        if "Range" in request and "ContentRange" not in answer:
-            answer["Body"].close()  # a whole body that nobody asked for: not worth reading to keep the connection
-            raise StorageError(f"{self._describe(request['Key'])}: the store does not serve ranges")
         return _read_body(answer, attempt, self._options.read_timeout_s)
+
+    def _read_part(self, attempt: Attempt, key: str, start: int, end: int) -> Part:
+        request = {"Bucket": self._options.bucket_name, "Key": key, "Range": f"bytes={start}-{end - 1}"}
+        answer = self._clients.get(attempt).get_object(**request)
+        size_bytes = size_of_whole(answer.get("ContentRange"), start)
+        if size_bytes is None:
+            answer["Body"].close()  # a body that nobody asked for: not worth reading to keep the connection
+            raise RangesIgnored(f"{self._describe(key)}: the store does not serve ranges")
+        return Part(_read_body(answer, attempt, self._options.read_timeout_s), answer.get("ETag"), size_bytes)
 
     def _pages(self, prefix: str, **request: str) -> Iterator[dict[str, Any]]:
         while True:
@@ -100,8 +118,8 @@ class Boto3Objects:
         page: dict[str, Any] = self._call(prefix, lambda attempt: self._clients.get(attempt).list_objects_v2(**request))
         return page
 
-    def _call(self, key: str, run: Callable[[Attempt], T]) -> T:
-        return self._retrying.call(run, lambda: self._describe(key))
+    def _call(self, key: str, run: Callable[[Attempt], T], start_s: float | None = None) -> T:
+        return self._retrying.call(run, lambda: self._describe(key), start_s)
 
     def _build_client(self, limits: Limits) -> Any:
         from botocore.config import Config

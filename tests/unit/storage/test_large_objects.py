@@ -1,0 +1,399 @@
+"""Large objects by parallel ranges: the right bytes of one version, within bounds, and whole where ranges do not do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_environment import isolate_aws
+from raw_s3_server import BODY, RawS3Server, whole_whatever_the_range
+from store_contract import on_loop
+
+from benchmarking.endpoint import Fault, S3Endpoint
+from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, StorageError
+from concurrent_dataloader._base.request_events import listen
+from concurrent_dataloader.storage import ObjectOptions, ObjectStore, ObstoreStore, S3Options, S3Store, large_objects
+from concurrent_dataloader.storage.large_objects import (
+    EXTRA_RANGES,
+    MAX_RANGES,
+    LargeObjects,
+    Part,
+    spans_of,
+)
+from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
+
+WAIT_S = 20.0
+LARGE = os.urandom(1_000_001)
+SMALL = os.urandom(1_000)
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate_aws(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def _little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large begins at 100,000 bytes, so that tests need not send gigabytes."""
+    for name in ("LARGE_BYTES", "LARGE_UNLISTED_BYTES", "PART_BYTES"):
+        monkeypatch.setattr(large_objects, name, 100_000)
+
+
+little = pytest.mark.usefixtures("_little")
+
+
+@pytest.mark.parametrize("size_bytes", [8 << 20, (8 << 20) + 1, (64 << 20) + 3, 10**9 + 7])
+def test_parts_lie_side_by_side_and_are_of_one_length(size_bytes: int) -> None:
+    spans = spans_of(size_bytes)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == size_bytes
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
+    lengths = {end - start for start, end in spans}
+    assert max(lengths) <= 8 << 20
+    assert max(lengths) - min(lengths) <= 1
+    assert len(spans) == -(-size_bytes // (8 << 20))
+
+
+@pytest.mark.parametrize(
+    ("header", "start", "size"),
+    [
+        ("bytes 5-9/100", 5, 100),
+        ("bytes 5-9/100", 4, None),
+        ("bytes 5-9/*", 5, None),
+        (None, 0, None),
+        ("", 0, None),
+    ],
+)
+def test_the_size_of_the_whole_is_read_from_the_answer_to_a_range(header: str | None, start: int, size: Any) -> None:
+    assert size_of_whole(header, start) == size
+
+
+def part(start: int, end: int, etag: str | None = "v1", size_bytes: int = len(LARGE)) -> Part:
+    return Part(LARGE[start:end], etag, size_bytes)
+
+
+def unasked() -> bytes:
+    raise AssertionError("the object was asked for whole")
+
+
+@little
+class TestParts:
+    @pytest.fixture
+    def large(self) -> LargeObjects:
+        return LargeObjects(lambda key: f"s3://bucket/{key}")
+
+    @pytest.fixture(params=["threads", "tasks"])
+    def get(self, request: pytest.FixtureRequest, large: LargeObjects) -> Callable[..., bytes]:
+        def in_tasks(
+            key: str,
+            size_bytes: int,
+            read: Callable[[int, int], Part],
+            whole: Callable[[], bytes],
+            first: Callable[[int], Part | None] | None = None,
+        ) -> bytes:
+            async def aread(start: int, end: int) -> Part:
+                await asyncio.sleep(0)
+                return read(start, end)
+
+            async def awhole() -> bytes:
+                return whole()
+
+            async def afirst(end: int) -> Part | None:
+                assert first is not None
+                return first(end)
+
+            return asyncio.run(large.aget(key, size_bytes, aread, awhole, None if first is None else afirst))
+
+        return large.get if request.param == "threads" else in_tasks
+
+    def test_the_parts_make_the_whole_and_each_is_read_once(self, get: Callable[..., bytes]) -> None:
+        asked: list[tuple[int, int]] = []
+
+        def read(start: int, end: int) -> Part:
+            asked.append((start, end))
+            return part(start, end)
+
+        body = get("key", len(LARGE), read, unasked)
+        assert type(body) is bytes
+        assert body == LARGE
+        assert sorted(asked) == spans_of(len(LARGE))
+
+    def test_an_answer_that_has_begun_serves_as_the_first_part(self, get: Callable[..., bytes]) -> None:
+        asked: list[int] = []
+
+        def read(start: int, end: int) -> Part:
+            asked.append(start)
+            return part(start, end)
+
+        assert get("key", len(LARGE), read, unasked, lambda end: part(0, end)) == LARGE
+        assert 0 not in asked
+
+    def test_a_first_answer_that_breaks_off_is_made_up_for(self, get: Callable[..., bytes]) -> None:
+        assert get("key", len(LARGE), part, unasked, lambda end: None) == LARGE
+
+    def test_parts_of_two_versions_are_never_mixed(self, get: Callable[..., bytes]) -> None:
+        newer = os.urandom(len(LARGE))
+
+        def read(start: int, end: int) -> Part:
+            return part(start, end) if start < 500_000 else Part(newer[start:end], "v2", len(newer))
+
+        assert get("key", len(LARGE), read, lambda: newer) == newer
+
+    def test_an_object_of_another_size_than_believed_is_read_whole(self, get: Callable[..., bytes]) -> None:
+        for size_bytes in (len(LARGE) - 200_000, len(LARGE) + 5):
+            assert get("key", size_bytes, part, lambda: LARGE) == LARGE
+
+    def test_parts_without_a_version_are_held_to_the_size(self, get: Callable[..., bytes]) -> None:
+        assert get("key", len(LARGE), lambda start, end: part(start, end, None), unasked) == LARGE
+
+    def test_a_store_without_ranges_is_noticed_once_and_then_remembered(
+        self, get: Callable[..., bytes], large: LargeObjects, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def read(start: int, end: int) -> Part:
+            raise RangesIgnored("the whole came")
+
+        assert large.fits(len(LARGE))
+        with caplog.at_level(logging.WARNING):
+            for _ in range(2):
+                assert get("key", len(LARGE), read, lambda: LARGE) == LARGE
+        assert [record.getMessage() for record in caplog.records] == [
+            "s3://bucket/key: the store does not serve ranges, so large objects are read whole"
+        ]
+        assert not large.fits(len(LARGE))
+
+    def test_the_first_error_is_raised_and_no_further_part_is_begun(self, get: Callable[..., bytes]) -> None:
+        asked: list[int] = []
+
+        def read(start: int, end: int) -> Part:
+            asked.append(start)
+            raise StorageError(f"no byte {start}")
+
+        with pytest.raises(StorageError, match="no byte"):
+            get("key", 100 * len(LARGE), read, unasked)
+        assert len(asked) <= MAX_RANGES
+
+
+@little
+def test_so_many_parts_of_an_object_are_read_at_once_and_no_more() -> None:
+    large, all_out, release = LargeObjects(str), threading.Event(), threading.Event()
+    lock, out, most = threading.Lock(), 0, 0
+
+    def read(start: int, end: int) -> Part:
+        nonlocal out, most
+        with lock:
+            out += 1
+            most = max(most, out)
+            if out == MAX_RANGES:
+                all_out.set()
+        release.wait(WAIT_S)
+        with lock:
+            out -= 1
+        return part(start, end)
+
+    reader = threading.Thread(target=lambda: bodies.append(large.get("key", len(LARGE), read, unasked)))
+    bodies: list[bytes] = []
+    reader.start()
+    assert all_out.wait(WAIT_S)
+    release.set()
+    reader.join(WAIT_S)
+    assert bodies == [LARGE]
+    assert most == MAX_RANGES
+
+
+@little
+def test_many_objects_at_once_share_a_bound_and_each_of_them_goes_on() -> None:
+    large, release, lock = LargeObjects(str), threading.Event(), threading.Lock()
+    objects, out, most = 10, 0, 0
+    expected, reached = objects + EXTRA_RANGES, threading.Event()
+
+    def read(start: int, end: int) -> Part:
+        nonlocal out, most
+        with lock:
+            out += 1
+            most = max(most, out)
+            if out == expected:
+                reached.set()
+        release.wait(WAIT_S)
+        with lock:
+            out -= 1
+        return part(start, end)
+
+    bodies: list[bytes] = []
+    readers = [
+        threading.Thread(target=lambda: bodies.append(large.get("key", len(LARGE), read, unasked)))
+        for _ in range(objects)
+    ]
+    for reader in readers:
+        reader.start()
+    assert reached.wait(WAIT_S)
+    release.set()
+    for reader in readers:
+        reader.join(WAIT_S)
+    assert bodies == [LARGE] * objects
+    assert most == expected
+
+
+@little
+def test_the_helping_threads_report_to_the_listener_of_the_fetch() -> None:
+    heard: list[bool] = []
+
+    class Listener:
+        def retrying(self, *, throttled: bool) -> None:
+            heard.append(throttled)
+
+    def read(start: int, end: int) -> Part:
+        large_objects.report_retry(throttled=True)
+        return part(start, end)
+
+    listen(Listener())
+    try:
+        assert LargeObjects(str).get("key", len(LARGE), read, unasked) == LARGE
+    finally:
+        listen(None)
+    assert heard == [True] * len(spans_of(len(LARGE)))
+
+
+@little
+def test_a_cancelled_task_leaves_no_request_behind() -> None:
+    async def run() -> None:
+        begun, ended = asyncio.Event(), 0
+
+        async def read(start: int, end: int) -> Part:
+            nonlocal ended
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended += 1
+            return part(start, end)
+
+        async def whole() -> bytes:
+            return unasked()
+
+        task = asyncio.create_task(LargeObjects(str).aget("key", len(LARGE), read, whole))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == MAX_RANGES
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def running_endpoint() -> Iterator[S3Endpoint]:
+    with S3Endpoint({"large": LARGE, "small": SMALL, "empty": b""}, bucket="bucket") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def endpoint(running_endpoint: S3Endpoint) -> S3Endpoint:
+    running_endpoint.configure(faults=())
+    running_endpoint.reset_stats()
+    return running_endpoint
+
+
+@pytest.fixture(params=["obstore", "boto3", "aiobotocore", "gs"])
+def store(request: pytest.FixtureRequest, endpoint: S3Endpoint) -> ObjectStore:
+    limits: dict[str, Any] = {"read_timeout_s": 0.4, "deadline_s": 20.0, "max_attempts": 4}
+    if request.param == "gs":
+        return ObstoreStore(ObjectOptions("gs://bucket", endpoint.url, unsigned=True, **limits))
+    return S3Store(S3Options("bucket", endpoint.url, client=request.param, **limits))
+
+
+@pytest.fixture(params=["get", "aget"])
+def get(request: pytest.FixtureRequest, store: ObjectStore) -> Callable[..., bytes]:
+    if request.param == "get":
+        return store.get
+    return lambda *args: on_loop(store, lambda: store.aget(*args))
+
+
+@little
+class TestStores:
+    def test_a_large_object_of_known_size_comes_in_parts(self, get: Callable[..., bytes], endpoint: S3Endpoint) -> None:
+        assert get("large", len(LARGE)) == LARGE
+        assert endpoint.stats().statuses == {"206": len(spans_of(len(LARGE)))}
+
+    def test_a_large_object_of_unknown_size_is_right(self, get: Callable[..., bytes]) -> None:
+        assert get("large") == LARGE
+
+    def test_a_wrong_size_costs_requests_and_no_byte(self, get: Callable[..., bytes]) -> None:
+        assert get("large", len(LARGE) + 400_000) == LARGE
+        assert get("large", len(LARGE) - 400_000) == LARGE
+        assert get("small", len(LARGE)) == SMALL
+        assert get("empty", len(LARGE)) == b""
+
+    @pytest.mark.parametrize("name", ["small", "empty"])
+    def test_an_object_that_is_not_large_takes_one_request(
+        self, get: Callable[..., bytes], endpoint: S3Endpoint, name: str
+    ) -> None:
+        expected = {"small": SMALL, "empty": b""}[name]
+        assert get(name) == get(name, len(expected)) == expected
+        assert endpoint.stats().requests == {"GET": 2}
+        assert endpoint.stats().statuses == {"200": 2}
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault("status", limit=3),
+            Fault("reset", limit=3),
+            Fault("reset", at_byte=50_000, limit=3),
+            Fault("short", missing_bytes=1, limit=3),
+            Fault("stuck", at_byte=50_000, limit=2),
+        ],
+        ids=lambda fault: fault.action,
+    )
+    def test_a_part_that_fails_is_asked_for_again_alone(
+        self, get: Callable[..., bytes], endpoint: S3Endpoint, fault: Fault, known: bool
+    ) -> None:
+        endpoint.configure(faults=(fault,))
+        assert get("large", *([len(LARGE)] if known else [])) == LARGE
+
+    def test_a_part_that_goes_on_failing_is_the_typed_error(
+        self, get: Callable[..., bytes], endpoint: S3Endpoint
+    ) -> None:
+        endpoint.configure(faults=(Fault("status", status=403),))
+        with pytest.raises(PermissionError, match="large") as caught:
+            get("large", len(LARGE))
+        assert isinstance(caught.value, ConcurrentDataLoaderError)
+
+
+@little
+@pytest.mark.parametrize("call", ["get", "aget"])
+def test_obstore_reads_the_first_part_of_an_unknown_size_from_its_first_answer(endpoint: S3Endpoint, call: str) -> None:
+    store = S3Store(S3Options("bucket", endpoint.url))
+    body = store.get("large") if call == "get" else on_loop(store, lambda: store.aget("large"))
+    assert body == LARGE
+    assert endpoint.stats().statuses == {"200": 1, "206": len(spans_of(len(LARGE))) - 1}
+
+
+@pytest.mark.parametrize("client", ["obstore", "boto3", "aiobotocore"])
+def test_a_store_that_ignores_ranges_is_read_whole(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_objects, "LARGE_BYTES", len(BODY))
+    monkeypatch.setattr(large_objects, "PART_BYTES", 10)
+    with RawS3Server() as server:
+        server.plan(then=whole_whatever_the_range)
+        store = S3Store(S3Options("bucket", server.url, client=client))
+        assert on_loop(store, lambda: store.aget("key", len(BODY))) == BODY
+        server.seen.clear()
+        assert on_loop(store, lambda: store.aget("key", len(BODY))) == BODY
+        assert len(server.seen) == 1
+
+
+def test_one_deadline_is_for_all_parts(endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_objects, "LARGE_BYTES", 100_000)
+    monkeypatch.setattr(large_objects, "PART_BYTES", 100_000)
+    monkeypatch.setattr(large_objects, "MAX_RANGES", 1)  # one part after another
+    endpoint.configure(faults=(Fault("drip", bytes_per_s=400_000),))  # a quarter of a second a part, 11 parts
+    store = S3Store(S3Options("bucket", endpoint.url, deadline_s=1.0, read_timeout_s=0.4))
+    with pytest.raises(StorageError, match=r"of 1 s"):
+        store.get("large", len(LARGE))
