@@ -125,7 +125,10 @@ def test_a_run_prints_a_table_and_keeps_every_round(tmp_path: Path, capsys: pyte
     assert all(f"| {each['loader']} " in printed for each in kept["medians"])
     assert kept["machine"]["packages"]["torch"]
     ours, disk = kept["medians"]
-    assert ours["requests_per_sample"] in (1.0, None)  # None: cut, on a machine that is very busy
+    sent = ours["requests_per_sample"]
+    assert (
+        sent is None or 1.0 <= sent <= 1.05
+    )  # None: cut, on a machine that is very busy; above 1: slow ones sent again
     assert disk["requests_per_sample"] in (0.0, None)
     assert [target["name"] for target in kept["targets"]] == [
         "8kb@20ms ours-threaded / in flight/latency = 12800",

@@ -67,6 +67,7 @@ def test_many_keys_in_memory_are_pickled_by_value_unless_a_worker_is_started() -
 
 
 def test_a_file_without_a_name_goes_with_its_keys() -> None:
+    gc.collect()  # what earlier tests have left
     before = open_files()
     index = KeyIndex.from_keys(MANY)
     part = index[5:70_000]

@@ -15,6 +15,7 @@ from store_contract import on_loop
 from benchmarking.endpoint import Fault, S3Endpoint
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, StorageError
 from concurrent_dataloader.storage import ObjectOptions, ObjectStore, ObstoreStore, S3Options, S3Store, large_objects
+from concurrent_dataloader.storage.large_objects import spans_of
 
 WAIT_S = 20.0
 LARGE = os.urandom(1_000_001)
