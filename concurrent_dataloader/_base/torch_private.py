@@ -22,6 +22,7 @@ from torch.utils.data import _utils
 from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoaderIter, _SingleProcessDataLoaderIter
 
 from concurrent_dataloader._base.errors import UnsupportedTorchError
+from concurrent_dataloader._base.override import Override
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
@@ -110,16 +111,6 @@ def pin_memory(data: Any, device: str | None = None) -> Any:
     return _utils.pin_memory.pin_memory(data, device)  # type: ignore[no-untyped-call]
 
 
-class Override:
-    """An object seen through a few changed attributes."""
-
-    def __init__(self, inner: Any, **changed: Any) -> None:
-        self.__dict__.update(changed, _inner=inner)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
 class LoaderBase(torch.utils.data.DataLoader[T_co]):
     """torch's loader with its private points under plain names."""
 
@@ -195,7 +186,16 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _shutdown_workers(self) -> None:
         was_shut_down = self._shutdown
-        super()._shutdown_workers()
+        try:
+            super()._shutdown_workers()
+        except RuntimeError as error:
+            if not _tells_of_a_death(error):
+                raise
+            # torch's signal handler raises wherever the main thread is, here too, where nobody waits for that worker
+            # any more. torch has ended the processes, but not the threads that feed their queues.
+            for index_queue in self._index_queues:
+                index_queue.cancel_join_thread()
+                index_queue.close()
         if self._shutdown and not was_shut_down:  # else torch leaves it to the end of the interpreter
             self.after_shutdown()
 
@@ -214,7 +214,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         try:
             data = super()._next_data()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            lost = self._lost_requests() if str(error).startswith("DataLoader worker (pid") else []
+            lost = self._lost_requests() if _tells_of_a_death(error) else []
             if not lost:
                 raise
             text = str(error).rstrip(". ")  # torch has both spellings
@@ -283,6 +283,10 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def _next_index(self) -> Any:
         return self.next_request()
+
+
+def _tells_of_a_death(error: RuntimeError) -> bool:
+    return str(error).startswith("DataLoader worker (pid")
 
 
 def _let_go(index_queues: list[Any]) -> None:
