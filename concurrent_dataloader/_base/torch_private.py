@@ -191,8 +191,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         except RuntimeError as error:
             if not _tells_of_a_death(error):
                 raise
-            # torch's signal handler raises wherever the main thread is, here too, where nobody waits for that worker
-            # any more. torch has ended the processes, but not the threads that feed their queues.
+            # torch's signal handler raises anywhere. The processes have ended, the queues' threads have not.
             for index_queue in self._index_queues:
                 index_queue.cancel_join_thread()
                 index_queue.close()
@@ -225,19 +224,22 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         return self.receive(data, time.perf_counter() - began_s)
 
     def _try_get_data(self, *timeout: float) -> Any:
-        """Asks torch's queue, and says what is behind an error of a worker's last batch: that the worker is gone.
+        """Asks torch's queue, and tells of a worker's death where torch would raise what its last batch came to.
 
-        A batch of tensors is fetched from the worker that sent it. Of one that is being killed first the sockets are
-        closed, so that torch may look whether it is alive a moment too early, and raise a bare ConnectionResetError.
+        Tensors are fetched from the worker that sent them. Of one that is being killed the sockets are closed first:
+        torch then looks a moment too early whether it is alive, and raises a bare ConnectionResetError.
         """
         try:
             return super()._try_get_data(*timeout)  # type: ignore[no-untyped-call]
         except (OSError, EOFError) as error:
-            wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
-            dead = [str(worker.pid) for worker in self._workers if not worker.is_alive()]
+            closed = wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
+            dead = [worker for worker in self._workers if worker.sentinel in closed]
+            for worker in dead:
+                worker.join(CHECK_INTERVAL_S)  # the sentinel, too, is closed a moment before the process is dead
             if not dead:
                 raise
-            raise RuntimeError(f"DataLoader worker (pid(s) {', '.join(dead)}) exited unexpectedly") from error
+            pids = ", ".join(str(worker.pid) for worker in dead)
+            raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from error
 
     def _lost_requests(self) -> list[Any]:
         """What was sent to workers that are no longer alive, and not answered."""

@@ -41,7 +41,7 @@ def test_a_batch_that_can_no_longer_be_fetched_from_its_worker_is_told_as_the_wo
         RuntimeError, match=rf"DataLoader worker \(pid\(s\) {worker.pid}\) exited unexpectedly\. It was"
     ):
         next(batches)
-    assert len(looks) > 1
+    assert looks
 
 
 @pytest.mark.parametrize("persistent", [False, True])
