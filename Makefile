@@ -5,7 +5,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/.ready
 PEERS_READY = $(VENV)/.peers-ready
 
-.PHONY: help demo test test-slow lint format bench bench-peers clean
+.PHONY: help demo test test-slow soak lint format bench bench-peers clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ test: $(READY) ## runs the tests
 
 test-slow: $(READY) ## runs the tests that take minutes
 	$(RUN) -m pytest -m slow
+
+MINUTES ?= 10
+soak: $(READY) ## reads for MINUTES (10) amid random faults and compares every sample
+	$(RUN) -m benchmarking.soak --minutes $(MINUTES)
 
 lint: $(READY) ## checks style and types
 	$(RUN) -m ruff check .

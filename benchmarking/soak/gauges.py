@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 SHARED_MEMORY = "/dev/shm"  # Linux keeps shared memory there, and torch its segments
-_LOOK_AGAIN_S = 0.02  # between two looks at what only the kernel can tell
+_LOOK_AGAIN_S = 0.05  # between two looks at what only the kernel can tell
 _OF_A_HEAP = re.compile(r"/pym-\d+-")  # multiprocessing keeps its arena for shared numbers, as malloc keeps pages
 
 
@@ -73,12 +73,12 @@ def leaks_since(before: Gauges, timeout_s: float = 10.0, processes: Iterable[int
     """
     processes = tuple(processes)
     deadline_s = time.monotonic() + timeout_s
-    gc.collect()
-    while surplus := Gauges.read(processes).surplus(before):
-        if time.monotonic() >= deadline_s:
+    while True:
+        gc.collect()  # each time: what a thread has held until now may be part of a cycle
+        surplus = Gauges.read(processes).surplus(before)
+        if not surplus or time.monotonic() >= deadline_s:
             return surplus
         time.sleep(_LOOK_AGAIN_S)
-    return []
 
 
 def resident_bytes() -> int:

@@ -22,6 +22,7 @@ from torch.utils.data import _utils
 from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoaderIter, _SingleProcessDataLoaderIter
 
 from concurrent_dataloader._base.errors import UnsupportedTorchError
+from concurrent_dataloader._base.override import Override
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
@@ -110,16 +111,6 @@ def pin_memory(data: Any, device: str | None = None) -> Any:
     return _utils.pin_memory.pin_memory(data, device)  # type: ignore[no-untyped-call]
 
 
-class Override:
-    """An object seen through a few changed attributes."""
-
-    def __init__(self, inner: Any, **changed: Any) -> None:
-        self.__dict__.update(changed, _inner=inner)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
 class LoaderBase(torch.utils.data.DataLoader[T_co]):
     """torch's loader with its private points under plain names."""
 
@@ -195,7 +186,15 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _shutdown_workers(self) -> None:
         was_shut_down = self._shutdown
-        super()._shutdown_workers()
+        try:
+            super()._shutdown_workers()
+        except RuntimeError as error:
+            if not _tells_of_a_death(error):
+                raise
+            # torch's signal handler raises anywhere. The processes have ended, the queues' threads have not.
+            for index_queue in self._index_queues:
+                index_queue.cancel_join_thread()
+                index_queue.close()
         if self._shutdown and not was_shut_down:  # else torch leaves it to the end of the interpreter
             self.after_shutdown()
 
@@ -214,7 +213,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         try:
             data = super()._next_data()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            lost = self._lost_requests() if str(error).startswith("DataLoader worker (pid") else []
+            lost = self._lost_requests() if _tells_of_a_death(error) else []
             if not lost:
                 raise
             text = str(error).rstrip(". ")  # torch has both spellings
@@ -225,19 +224,22 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         return self.receive(data, time.perf_counter() - began_s)
 
     def _try_get_data(self, *timeout: float) -> Any:
-        """Asks torch's queue, and says what is behind an error of a worker's last batch: that the worker is gone.
+        """Asks torch's queue, and tells of a worker's death where torch would raise what its last batch came to.
 
-        A batch of tensors is fetched from the worker that sent it. Of one that is being killed first the sockets are
-        closed, so that torch may look whether it is alive a moment too early, and raise a bare ConnectionResetError.
+        Tensors are fetched from the worker that sent them. Of one that is being killed the sockets are closed first:
+        torch then looks a moment too early whether it is alive, and raises a bare ConnectionResetError.
         """
         try:
             return super()._try_get_data(*timeout)  # type: ignore[no-untyped-call]
         except (OSError, EOFError) as error:
-            wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
-            dead = [str(worker.pid) for worker in self._workers if not worker.is_alive()]
+            closed = wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
+            dead = [worker for worker in self._workers if worker.sentinel in closed]
+            for worker in dead:
+                worker.join(CHECK_INTERVAL_S)  # the sentinel, too, is closed a moment before the process is dead
             if not dead:
                 raise
-            raise RuntimeError(f"DataLoader worker (pid(s) {', '.join(dead)}) exited unexpectedly") from error
+            pids = ", ".join(str(worker.pid) for worker in dead)
+            raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from error
 
     def _lost_requests(self) -> list[Any]:
         """What was sent to workers that are no longer alive, and not answered."""
@@ -283,6 +285,10 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def _next_index(self) -> Any:
         return self.next_request()
+
+
+def _tells_of_a_death(error: RuntimeError) -> bool:
+    return str(error).startswith("DataLoader worker (pid")
 
 
 def _let_go(index_queues: list[Any]) -> None:

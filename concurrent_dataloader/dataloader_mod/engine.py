@@ -153,7 +153,11 @@ class FetchEngine:
             return next(self._finish_or_replace(batch.fetches[0]))
         samples = [sample for fetch in batch.fetches for sample in self._finish_or_replace(fetch)]
         if batch.fetches and not samples:
-            raise DatasetError(f"on_error='skip' left nothing of a batch: all its {len(batch.fetches)} samples failed")
+            last = self._failures.samples[-1]
+            raise DatasetError(
+                f"on_error='skip' left nothing of a batch: all its {len(batch.fetches)} samples failed; the last was "
+                f"sample {last.index!r}{last.name and f' ({last.name})'}: {last.error}"
+            )
         return samples
 
     def _finish_or_replace(self, fetch: Fetch) -> Iterator[Any]:

@@ -140,7 +140,7 @@ class Model:
         if self.on_error == "raise":
             return f"sample {bad[0]} (key-{bad[0]})" if bad else batch
         if self.on_error == "skip" and len(bad) == len(batch):
-            return f"all its {len(batch)} samples failed"
+            return f"all its {len(batch)} samples failed; the last was sample {bad[-1]} (key-{bad[-1]})"
         self._seen += len(batch)
         self._failed += len(bad)
         self.failed_samples += [(index, f"key-{index}") for index in bad]

@@ -1,0 +1,124 @@
+"""The soak run's judge: each way to go wrong is seen, and what is right is not complained of."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+
+import pytest
+import torch
+
+from benchmarking.soak.__main__ import main
+from benchmarking.soak.checker import REPLACED, Expectation, stand_in
+from benchmarking.soak.gauges import Gauges, leaks_since
+from benchmarking.soak.objects import fingerprint, make_objects
+from benchmarking.soak.tally import FAULTS_OF_OURS, Tally
+from concurrent_dataloader._base.errors import DatasetError, ObjectNotFound
+from concurrent_dataloader.dataloader_mod.stats import FailedSample
+
+KEYS = [f"key-{number}" for number in range(6)]
+CHECKSUMS = {number: 100 + number for number in range(6)}
+
+
+def judged(asked, found, on_error="raise", failed=()):
+    tally = Tally()
+    batch = torch.tensor([[number, CHECKSUMS[number]] if isinstance(number, int) else number for number in found])
+    told = [FailedSample(index, KEYS[index], "ObjectNotFound: gone") for index in failed]
+    Expectation(KEYS, CHECKSUMS, on_error).check_batch(asked, batch.reshape(-1, 2), told, tally)
+    return {kind: tally.counts[kind] for kind in FAULTS_OF_OURS if tally.counts[kind]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "faults"),
+    [
+        ([2, 0, 2], [2, 0, 2], {}),
+        ([2, 0, 1], [2, 1], {"lost": 1}),
+        ([2, 0, 1], [2, 0, 1, 1], {"doubled": 1}),
+        ([2, 0, 1], [2, 0, 3], {"lost": 1, "doubled": 1}),
+        ([2, 0, 1], [0, 2, 1], {"reordered": 1}),
+        ([2, 0], [2, [0, 999]], {"wrong": 1}),
+    ],
+)
+def test_a_batch_is_compared_by_number_order_and_bytes(asked, found, faults):
+    assert judged(asked, found) == faults
+
+
+def test_a_skipped_sample_must_have_been_told_of_and_a_told_one_must_be_missing():
+    assert judged([1, 2, 3], [1, 3], "skip", failed=[2]) == {}
+    assert judged([1, 2, 3], [1, 3], "skip") == {"lost": 1}
+    assert judged([1, 2, 3], [3, 1], "skip", failed=[2]) == {"reordered": 1}
+
+
+def test_a_stand_in_must_have_been_told_of():
+    assert judged([1, 2], [1, [2, REPLACED]], stand_in, failed=[2]) == {}
+    assert judged([1, 2], [1, [2, REPLACED]], stand_in) == {"untold": 1}
+    assert judged([1, 2], [1, 2], stand_in, failed=[2]) == {"untold": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_promised"),
+    [
+        (ObjectNotFound("s3://soak/key-2 (endpoint http://x): no such object"), True),
+        (ObjectNotFound("s3://soak/key-5 (endpoint http://x): no such object"), False),
+        (DatasetError("sample 2 (key-2)"), False),
+        (ConnectionResetError("key-2 was reset"), False),
+    ],
+)
+def test_an_error_must_be_a_stores_and_name_a_sample_of_its_batch(error, is_promised):
+    tally = Tally()
+    Expectation(KEYS, CHECKSUMS, "raise").check_error([1, 2], error, tally)
+    assert bool(tally.counts["untold"]) is not is_promised
+
+
+def test_nothing_read_is_not_clean():
+    tally = Tally()
+    assert not tally.is_clean
+    tally.counts["samples"] = 1
+    assert tally.is_clean
+    tally.complain("hung", "a voyage")
+    assert not tally.is_clean
+    assert "hung = 1" in tally.report({}, {})
+
+
+def test_a_fingerprint_changes_with_any_byte():
+    _, bodies = make_objects(5, seed=1)
+    body = next(iter(bodies.values()))
+    for at in (0, len(body) // 2, len(body) - 1):
+        changed = bytearray(body)
+        changed[at] ^= 1
+        assert not torch.equal(fingerprint(bytes(changed)), fingerprint(body))
+
+
+def test_gauges_show_threads_descriptors_temporary_files_and_children(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before, end = Gauges.read(), threading.Event()
+    thread = threading.Thread(target=end.wait, name="left-over")
+    thread.start()
+    out, into = os.pipe()
+    (tmp_path / "litter").touch()
+    child = os.posix_spawn("/bin/cat", ["cat"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, out, 0)])
+    leaks = leaks_since(before, timeout_s=0)
+    os.close(into)
+    os.close(out)
+    os.waitpid(child, 0)
+    (tmp_path / "litter").unlink()
+    end.set()
+    thread.join()
+    kinds = [leak.partition(":")[0] for leak in leaks]
+    assert kinds == ["threads", "children", "descriptors", "descriptors", "temporary_files"]
+    assert leaks_since(before) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_short_soak_is_clean(capsys):
+    assert main(["--minutes", "1", "--seed", "5"]) == 0
+    assert "lost = 0 doubled = 0 reordered = 0 wrong = 0 untold = 0 leaked = 0 hung = 0" in capsys.readouterr().out
+
+
+def test_a_senseless_duration_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--minutes", "0"])
+    assert caught.value.code == 2
+    assert "--minutes: expected a positive number" in capsys.readouterr().err
