@@ -56,8 +56,12 @@ class AttemptClients(Generic[T]):
     """
 
     def __init__(self, build: Callable[[Limits], T], options: RequestOptions) -> None:
-        tiers = (limits_of(options, tier) for tier in range(LAST_TIER + 1))
-        self._clients = [ProcessLocal(functools.partial(build, limits)) for limits in tiers]
+        self._builders = [functools.partial(build, limits_of(options, tier)) for tier in range(LAST_TIER + 1)]
+        self.reset()
+
+    def reset(self) -> None:
+        """Builds the clients anew when they are next needed; requests that run keep theirs."""
+        self._clients = [ProcessLocal(builder) for builder in self._builders]
 
     def get(self, attempt: Attempt | None = None) -> T:
         """Returns this process's client for an attempt; None stands for a first one."""

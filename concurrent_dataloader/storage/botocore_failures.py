@@ -21,6 +21,8 @@ from concurrent_dataloader.storage.scrub import scrub
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: these come with status 400.
 DENIED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"})
+# Of these, what newer credentials mend, and what keys that were replaced get.
+EXPIRED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"})
 TRANSIENT_CODES = frozenset({"RequestTimeout"})
 # What AWS's SDKs take for throttling, and Google's and Azure's words for it. S3 itself sends SlowDown, with 503.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -60,7 +62,7 @@ def classify_status(status: int, code: str, message: str, retry_after: str | Non
     if status == 404 or code in ("NoSuchKey", "NoSuchBucket"):
         return Failure(ObjectNotFound, detail)
     if status in (401, 403) or code in DENIED_CODES:
-        return Failure(AccessDenied, detail)
+        return Failure(AccessDenied, detail, expired=code in EXPIRED_CODES)
     if status == 416:
         return Failure(RangePastEnd, detail)
     throttled = status == 429 or code in THROTTLED_CODES or (status == 503 and "request rate" in message)

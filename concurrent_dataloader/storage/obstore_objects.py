@@ -45,10 +45,15 @@ class ObstoreObjects:
         build_store: Makes obstore's store with such limits; called on first use, once per process.
         options: How long a request may take.
         describe: Names an object for messages.
+        renew: See `Retrying`; None where obstore finds the credentials by itself.
     """
 
     def __init__(
-        self, build_store: Callable[[Limits], Any], options: RequestOptions, describe: Callable[[str], str]
+        self,
+        build_store: Callable[[Limits], Any],
+        options: RequestOptions,
+        describe: Callable[[str], str],
+        renew: Callable[[float], bool] | None = None,
     ) -> None:
         def start(limits: Limits) -> Any:
             store = build_store(limits)
@@ -59,7 +64,11 @@ class ObstoreObjects:
         self._stores = AttemptClients(start, options)
         self._listing_store = ProcessLocal(lambda: start(listing_limits_of(options)))
         self._large = LargeObjects(describe)
-        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_obstore)
+        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_obstore, renew)
+
+    def reset(self) -> None:
+        """Builds the stores anew when they are next needed."""
+        self._stores.reset()
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
         if size_bytes is not None and self._large.fits(size_bytes):

@@ -52,6 +52,11 @@ class ProcessLocal(Generic[T]):
                     slot.values.append(self._build())
         return slot.values[0]
 
+    def replace(self, value: T) -> None:
+        """Makes a value this process's from now on; who has got the old one keeps it."""
+        with self._slots.setdefault(_generation, _Slot()).lock:
+            self._slots[_generation].values[:] = [value]
+
     def peek(self) -> T | None:
         """Returns this process's value if it has been built, else None."""
         slot = self._slots.get(_generation)

@@ -9,6 +9,7 @@ its jitter from ``random``'s global generator, which would change a user's augme
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from concurrent_dataloader._base.errors import IncompleteBody, StorageError
 from concurrent_dataloader._base.request_events import report_retry
+from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ class Failure:
         detail: The cause in one line, without secrets.
         transient: Whether another attempt may succeed.
         throttled: Whether the store refused the request for coming too fast.
+        expired: Whether the credentials were refused as too old, so that newer ones may do.
         retry_after_s: Seconds that the store asked to wait; None if it did not, or the client does not show it.
         attempts: Attempts that the client made by itself before it gave up.
         cause: Stands in for the client's exception as the error's cause, where that one may hold a secret.
@@ -48,6 +51,7 @@ class Failure:
     throttled: bool = False
     retry_after_s: float | None = None
     attempts: int = 1
+    expired: bool = False
     cause: Exception | None = None
 
 
@@ -55,12 +59,14 @@ class Attempt(NamedTuple):
     """What an attempt may do.
 
     Attributes:
+        begun_s: When it began, in seconds of ``time.monotonic``.
         tier: 0 for the first attempt. A later one has to use a fresh connection, since a kept one may lead to the host
             that just failed; its tier stands for the time that it gets (see `time_limit_s`).
         ends_s: When it has to be over, body included, in seconds of ``time.monotonic``.
     """
 
     tier: int
+    begun_s: float
     ends_s: float
 
     @property
@@ -86,11 +92,14 @@ class Retrying:
         deadline_s: Seconds from the request's start to the end of its last attempt, pauses and bodies included. It
             holds as long as each attempt keeps to `Attempt.ends_s`.
         classify: Tells what a client's exception means; None lets the exception pass as it is.
+        renew: Called once per request whose credentials have expired, with the attempt's start; returns whether there
+            are newer ones. It may block.
     """
 
     max_attempts: int
     deadline_s: float
     classify: Callable[[Exception], Failure | None]
+    renew: Callable[[float], bool] | None = None
 
     def call(self, run: Callable[[Attempt], T], target: Callable[[], str], start_s: float | None = None) -> T:
         """Returns what ``run`` returns.
@@ -106,6 +115,8 @@ class Retrying:
                 return run(attempts.next)
             except Exception as error:  # noqa: BLE001 the client's classes are known to `classify`, which loads them
                 pause_s = attempts.pause_after(error, target)
+            if attempts.expired is not None and self.renew is not None:
+                attempts.renewed(self.renew(attempts.next.begun_s))
             time.sleep(pause_s)
 
     async def acall(
@@ -118,23 +129,27 @@ class Retrying:
                 return await run(attempts.next)
             except Exception as error:  # noqa: BLE001 as in `call`; a cancellation is no Exception and passes
                 pause_s = attempts.pause_after(error, target)
+            if attempts.expired is not None and self.renew is not None:
+                attempts.renewed(await in_daemon_thread(functools.partial(self.renew, attempts.next.begun_s)))
             await asyncio.sleep(pause_s)
 
 
 class _Attempts:
     """Counts one request's attempts and decides what follows a failure; does no I/O and does not sleep."""
 
-    __slots__ = ("_count", "_rules", "_start_s", "next")
+    __slots__ = ("_count", "_rules", "_start_s", "_was_renewed", "expired", "next")
 
     def __init__(self, rules: Retrying, start_s: float | None) -> None:
         self._rules = rules
         self._count = 0
+        self._was_renewed = False
+        self.expired: StorageError | None = None  # to be raised unless there are newer credentials
         now_s = time.monotonic()
         self._start_s = now_s if start_s is None else start_s
         # A part of a request that began long ago gets what is left of it.
         rest_s = self._start_s + rules.deadline_s - now_s
         tier = 0 if rest_s >= time_limit_s(rules.deadline_s, 0) else self._tier(rest_s) or LAST_TIER
-        self.next = Attempt(tier, now_s + time_limit_s(rules.deadline_s, tier))
+        self.next = self._attempt(tier, now_s)
 
     def pause_after(self, error: Exception, target: Callable[[], str]) -> float:
         """Returns the pause before the `next` attempt in seconds, or raises the error that ends the request."""
@@ -148,10 +163,26 @@ class _Attempts:
         tier = self._tier(rest_s - pause_s)
         if not failure.transient or tier is None or self._count >= self._rules.max_attempts:
             message = f"{target()}: {failure.detail} ({self._account(failure, now_s)})"
-            raise failure.error(message) from failure.cause or error
+            final = failure.error(message)
+            final.__cause__ = failure.cause or error
+            if not failure.expired or self._rules.renew is None or self._was_renewed:
+                raise final
+            self.expired = final
+            return 0.0
         report_retry(throttled=failure.throttled)
-        self.next = Attempt(tier, now_s + pause_s + time_limit_s(self._rules.deadline_s, tier))
+        self.next = self._attempt(tier, now_s + pause_s)
         return pause_s
+
+    def renewed(self, found: bool) -> None:
+        """Takes in whether there are newer credentials: with them one more attempt is worth its while."""
+        if self.expired is not None and not found:
+            raise self.expired
+        report_retry(throttled=False)
+        self.expired, self._was_renewed = None, True
+        self.next = self._attempt(self.next.tier, time.monotonic())
+
+    def _attempt(self, tier: int, begun_s: float) -> Attempt:
+        return Attempt(tier, begun_s, begun_s + time_limit_s(self._rules.deadline_s, tier))
 
     def _pause_s(self, failure: Failure, rest_s: float) -> float:
         longest_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._count - 1), max(0.0, rest_s / 2.0))

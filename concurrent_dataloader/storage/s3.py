@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +13,13 @@ from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
 from concurrent_dataloader.storage.ranges import check_range
+from concurrent_dataloader.storage.renewal import Renewal
 from concurrent_dataloader.storage.s3_aiobotocore import AiobotocoreObjects, require_aiobotocore
 from concurrent_dataloader.storage.s3_boto3 import Boto3Objects
-from concurrent_dataloader.storage.s3_connection import S3Connection, connect, endpoint_of_environment
+from concurrent_dataloader.storage.s3_connection import S3Connection, connect, endpoint_of_environment, is_newer
 from concurrent_dataloader.storage.s3_obstore import build_s3_store, locate_on_aws
+
+logger = logging.getLogger(__name__)
 
 
 class S3Store:
@@ -31,6 +35,9 @@ class S3Store:
     Raises:
         OptionError: ``options.client`` is not installed.
 
+    Credentials that the store refuses as expired are looked for anew, once, in the whole AWS chain; the request is then
+    made again with what was found.
+
     Shutdown:
         Nothing has to be closed but aiobotocore's client, by `aclose` on its event loop.
     """
@@ -38,10 +45,11 @@ class S3Store:
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._connection: ProcessLocal[S3Connection] = ProcessLocal(self._connect)
-        self._boto3 = Boto3Objects(options, self._connection, self.describe)
+        self._renewal = ProcessLocal(lambda: Renewal(self._find_credentials))
+        self._boto3 = Boto3Objects(options, self._connection, self.describe, self._renew)
         self._place: ProcessLocal[tuple[str, str]] = ProcessLocal(self._locate)
-        self._obstore = ObstoreObjects(self._build_obstore, options, self.describe)
-        self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe)
+        self._obstore = ObstoreObjects(self._build_obstore, options, self.describe, self._renew)
+        self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe, self._renew)
         if options.client == "aiobotocore":
             require_aiobotocore()
 
@@ -112,6 +120,22 @@ class S3Store:
 
     def _build_obstore(self, limits: Limits) -> Any:
         return build_s3_store(self._options, limits, self._connection.get(), self._place.get)
+
+    def _renew(self, begun_s: float) -> bool:
+        return self._renewal.get()(begun_s)
+
+    def _find_credentials(self) -> bool:
+        """Asks the AWS chain anew: botocore reads a file once, and others may have written newer keys to it since."""
+        if self._options.unsigned:
+            return False
+        found = connect(self._options)
+        if not is_newer(found, self._connection.get()):
+            return False
+        self._connection.replace(found)
+        for objects in (self._boto3, self._obstore, self._aiobotocore):
+            objects.reset()
+        logger.info("s3://%s: new credentials in place of expired ones", self._options.bucket_name)
+        return True
 
     def _locate(self) -> tuple[str, str]:
         return locate_on_aws(self._boto3.client(), self._options)

@@ -39,6 +39,7 @@ class AiobotocoreObjects:
         options: Where and how long.
         connection: Endpoint of this process.
         describe: Names an object for messages.
+        renew: See `Retrying`.
 
     Shutdown:
         `aclose` closes the running loop's client and its connections. A loop that ends without it leaves them to the
@@ -46,15 +47,24 @@ class AiobotocoreObjects:
     """
 
     def __init__(
-        self, options: S3Options, connection: ProcessLocal[S3Connection], describe: Callable[[str], str]
+        self,
+        options: S3Options,
+        connection: ProcessLocal[S3Connection],
+        describe: Callable[[str], str],
+        renew: Callable[[float], bool],
     ) -> None:
         self._options = options
         self._connection = connection
         self._describe = describe
         self._clients: ProcessLocal[dict[asyncio.AbstractEventLoop, _LoopClients]] = ProcessLocal(dict)
-        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_aiobotocore)
+        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_aiobotocore, renew)
         self._large = LargeObjects(describe)
         self.max_concurrency = options.max_concurrency
+
+    def reset(self) -> None:
+        """Builds the clients anew when they are next needed; `aclose` closes the old ones too."""
+        for clients in list(self._clients.get().values()):
+            clients.reset()
 
     async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         start_s = time.monotonic()  # one deadline for all of it
@@ -125,12 +135,16 @@ class _LoopClients:
         self._open = AsyncExitStack()
         self._clients: dict[bool, Any] = {}
 
+    def reset(self) -> None:
+        self._clients = {}
+
     async def get(self, *, keep_connections: bool) -> Any:
         async with self._lock:
-            if keep_connections not in self._clients:
+            clients = self._clients  # a reset, which comes from another thread, puts a new dict in its place
+            if keep_connections not in clients:
                 client = await self._open.enter_async_context(await self._build(keep_connections))
-                self._clients[keep_connections] = client
-            return self._clients[keep_connections]
+                clients[keep_connections] = client
+            return clients[keep_connections]
 
     async def aclose(self) -> None:
         await self._open.aclose()

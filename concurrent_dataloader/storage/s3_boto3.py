@@ -30,22 +30,31 @@ class Boto3Objects:
         options: Where and how long.
         connection: Endpoint and credentials of this process.
         describe: Names an object for messages.
+        renew: See `Retrying`.
     """
 
     def __init__(
-        self, options: S3Options, connection: ProcessLocal[S3Connection], describe: Callable[[str], str]
+        self,
+        options: S3Options,
+        connection: ProcessLocal[S3Connection],
+        describe: Callable[[str], str],
+        renew: Callable[[float], bool],
     ) -> None:
         self._options = options
         self._connection = connection
         self._describe = describe
         self._clients = AttemptClients(self._build_client, options)
-        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_botocore)
+        self._retrying = Retrying(options.max_attempts, options.deadline_s, classify_botocore, renew)
         self._large = LargeObjects(describe)
         self.max_concurrency = options.max_concurrency
 
     def client(self) -> Any:
         """Returns this process's boto3 client."""
         return self._clients.get()
+
+    def reset(self) -> None:
+        """Builds the clients anew when they are next needed."""
+        self._clients.reset()
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
         if size_bytes is not None and self._large.fits(size_bytes):

@@ -132,6 +132,19 @@ def choose_credentials(session: Any, found: Any, options: S3Options) -> None:
         )
 
 
+def is_newer(found: S3Connection, used: S3Connection) -> bool:
+    """Whether the credentials may differ from those that a store has refused.
+
+    Those that botocore renews by itself may be newer than what it handed out.
+    """
+    from botocore.credentials import RefreshableCredentials
+
+    new, old = found.session.get_credentials(), used.session.get_credentials()
+    if new is None or old is None:
+        return False
+    return isinstance(new, RefreshableCredentials) or new.get_frozen_credentials() != old.get_frozen_credentials()
+
+
 def client_settings(
     options: S3Options, limits: Limits, connection: S3Connection, max_concurrency: int
 ) -> dict[str, Any]:
