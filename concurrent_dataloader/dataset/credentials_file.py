@@ -28,6 +28,9 @@ _EXPECTED = (
 )
 
 
+_warned: set[Path] = set()  # files whose readers have been warned of in this process
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialsFile:
     """What a credentials file says; its secrets do not show in the repr.
@@ -63,7 +66,8 @@ def download_entry(dataset_type: DatasetType, kind: FileKind) -> str:
 def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     """Reads a credentials file in either spelling; entries that are null or unknown count as not there.
 
-    A file may leave the keys out when the AWS chain has them; it then needs at least one other entry.
+    Keys that other users may read are warned of, once per file. A file may leave the keys out when the AWS chain has
+    them; it then needs at least one other entry.
 
     Raises:
         MissingFileError: There is no such file.
@@ -80,6 +84,8 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     if "ca_bundle" in texts:
         texts["ca_bundle"] = str(path.absolute().parent / texts["ca_bundle"])
     credentials = _credentials(path, texts)
+    if credentials is not None:
+        _warn_of_readers(path)
     if not texts:
         raise CredentialsFileError(f"{path} has none of the known entries; {_EXPECTED}")
     _check_place(path, texts)
@@ -96,6 +102,15 @@ def _text(path: Path, name: str, value: object) -> str:
         found = "an empty string" if value == "" else type(value).__name__
         raise CredentialsFileError(f"{path}: entry {name!r} is {found}; expected a non-empty string")
     return value
+
+
+def _warn_of_readers(path: Path) -> None:
+    """Says once per file and process that others may read its keys."""
+    real, mode = path.resolve(), path.stat().st_mode
+    if os.name != "posix" or not mode & 0o077 or real in _warned:
+        return
+    _warned.add(real)
+    _log.warning("%s holds a secret and other users may read it (mode %03o): chmod 600 it", path, mode & 0o777)
 
 
 def _check_place(path: Path, texts: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from concurrent_dataloader._base.errors import AccessDenied, OptionError, Storag
 from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.options import S3Options, check_addressing
+from concurrent_dataloader.storage.quiet_botocore import hide_tokens_in_logs
 from concurrent_dataloader.storage.request_options import check_endpoint_url
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def connect(options: S3Options) -> S3Connection:
     import botocore.exceptions
     import botocore.session
 
+    hide_tokens_in_logs()
     session = botocore.session.Session()
     try:
         endpoint_url = options.endpoint_url or configured_endpoint(session)

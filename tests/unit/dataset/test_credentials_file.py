@@ -102,3 +102,30 @@ def test_what_is_wrong_is_named_with_the_file_and_without_a_secret(path: Path, e
     assert problem in str(caught.value)
     shown = "".join(traceback.format_exception(caught.value, limit=0))
     assert "top-secret" not in shown
+
+
+def test_a_file_whose_keys_others_may_read_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text(json.dumps({"access_key": "key", "secret": "the-secret"}))
+    path.chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            load_credentials_file(path)
+    [record] = caplog.records
+    assert record.getMessage() == f"{path} holds a secret and other users may read it (mode 644): chmod 600 it"
+
+
+@pytest.mark.parametrize(
+    ("entries", "mode"),
+    [({"access_key": "key", "secret": "the-secret"}, 0o600), ({"bucket_name": "bucket"}, 0o644)],
+    ids=["private", "without-keys"],
+)
+def test_a_file_that_is_private_or_holds_no_keys_is_not_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, entries: dict[str, str], mode: int
+) -> None:
+    path = tmp_path / "credentials.json"
+    path.write_text(json.dumps(entries))
+    path.chmod(mode)
+    with caplog.at_level(logging.WARNING):
+        load_credentials_file(path)
+    assert caplog.records == []

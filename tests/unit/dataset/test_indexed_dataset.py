@@ -15,10 +15,18 @@ from pictures import numbered, plain
 from torch.utils.data import ConcatDataset, Subset
 
 from concurrent_dataloader import DataLoader
-from concurrent_dataloader._base.errors import ClassesFileError, DecodeError, ObjectNotFound, OptionError
+from concurrent_dataloader._base.errors import (
+    ClassesFileError,
+    DecodeError,
+    IncompleteBody,
+    ObjectNotFound,
+    OptionError,
+)
 from concurrent_dataloader._base.two_phase import TwoPhaseDataset, phases_of
 from concurrent_dataloader.dataset import IndexedDataset, KeyIndex, load_classes
 from concurrent_dataloader.dataset.classes import Classes
+from concurrent_dataloader.dataset.key_batch import KeyBatch
+from concurrent_dataloader.dataset.memory_pack import pack_in_memory
 from concurrent_dataloader.storage.memory import MemoryStore
 
 KEYS = [f"n{i % 3}/n{i % 3}_{i}.png" for i in range(6)]
@@ -47,6 +55,19 @@ def test_a_sample_is_the_rgb_image_and_its_0_based_target(store: MemoryStore, cl
     assert (image.mode, image.size, level(image)) == ("RGB", (4, 4), 4)
     assert (target, type(target)) == (1, int)
     assert dataset.class_id_base == 1
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+def test_a_body_is_held_to_the_size_that_the_index_gives(limit: int | None) -> None:
+    bodies = {"a": b"one", "b": b"", "c": b"three", "d": b"four", "e": b"five"}
+    sizes: list[int | None] = [3, 0, 4, None, 4]
+    keys = KeyIndex(pack_in_memory([KeyBatch(list(bodies), sizes)]))
+    dataset = IndexedDataset(MemoryStore(bodies), keys, decoder=bytes, limit=limit)
+    for index in (0, 1, 3, -1):
+        assert dataset[index] == asyncio.run(dataset.afetch(index)) == list(bodies.values())[:limit][index]
+    for fetch in (dataset.fetch, lambda index: asyncio.run(dataset.afetch(index))):
+        with pytest.raises(IncompleteBody, match=r"memory://c: 5 bytes arrived, 4 were listed: .*changed since"):
+            fetch(2)
 
 
 def test_without_classes_a_sample_is_the_image_alone(store: MemoryStore) -> None:
