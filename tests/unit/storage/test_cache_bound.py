@@ -72,7 +72,7 @@ class TestBound:
         monkeypatch.setattr(
             cache_ledger, "scan_shard", lambda path, shard: (scanned.append(shard), real_scan(path, shard))[1]
         )
-        monkeypatch.setattr(DerivedStore, "get", lambda self, key: bytes(4000))
+        monkeypatch.setattr(DerivedStore, "get", lambda self, key, size_bytes=None: bytes(4000))
         for i in range(10):
             store.get(f"more{i}")
         assert 0 < len(scanned) < 256
