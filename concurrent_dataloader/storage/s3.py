@@ -46,10 +46,10 @@ class S3Store:
         self._options = options
         self._connection: ProcessLocal[S3Connection] = ProcessLocal(self._connect)
         self._renewal = ProcessLocal(lambda: Renewal(self._find_credentials))
-        self._boto3 = Boto3Objects(options, self._connection, self.describe, self._renew)
+        self._boto3 = Boto3Objects(options, self._connection, self._describe_request, self._renew)
         self._place: ProcessLocal[tuple[str, str]] = ProcessLocal(self._locate)
-        self._obstore = ObstoreObjects(self._build_obstore, options, self.describe, self._renew)
-        self._aiobotocore = AiobotocoreObjects(options, self._connection, self.describe, self._renew)
+        self._obstore = ObstoreObjects(self._build_obstore, options, self._describe_request, self._renew)
+        self._aiobotocore = AiobotocoreObjects(options, self._connection, self._describe_request, self._renew)
         if options.client == "aiobotocore":
             require_aiobotocore()
 
@@ -120,6 +120,15 @@ class S3Store:
 
     def _build_obstore(self, limits: Limits) -> Any:
         return build_s3_store(self._options, limits, self._connection.get(), self._place.get)
+
+    def _describe_request(self, key: str) -> str:
+        """Like `describe`, for the error of a request: names AWS's own endpoint too, which no option does."""
+        described, connection = self.describe(key), self._connection.peek()
+        if self._options.endpoint_url or connection is None or connection.endpoint_url:
+            return described  # which names it, or nothing has been resolved yet
+        place, client = self._place.peek(), self._boto3.peek()
+        endpoint_url = place[0] if place else client.meta.endpoint_url if client else "AWS"
+        return f"{described} (endpoint {endpoint_url})"
 
     def _renew(self, begun_s: float) -> bool:
         return self._renewal.get()(begun_s)

@@ -52,6 +52,10 @@ class Boto3Objects:
         """Returns this process's boto3 client."""
         return self._clients.get()
 
+    def peek(self) -> Any:
+        """Returns this process's boto3 client if it has been built, else None."""
+        return self._clients.peek()
+
     def reset(self) -> None:
         """Builds the clients anew when they are next needed."""
         self._clients.reset()

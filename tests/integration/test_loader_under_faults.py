@@ -97,3 +97,26 @@ class TestLoader:
         hit = {KEYS.index(key) // BATCH for key in LOST}
         assert len(errors) == len(hit)
         assert whole == sum(min(BATCH, len(KEYS) - at * BATCH) for at in range(-(-len(KEYS) // BATCH)) if at not in hit)
+
+
+def test_workers_that_run_find_the_token_that_replaces_an_expired_one(endpoint: S3Endpoint, tmp_path: Path) -> None:
+    def write_token(token: str) -> None:
+        (tmp_path / "credentials").write_text(
+            f"[default]\naws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = {token}\n"
+        )
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        isolate_aws(monkeypatch, tmp_path, credentials=False)
+        keys = [key for key in KEYS if key not in LOST]
+        write_token("first")
+        made = loader(endpoint, keys, "threaded", "obstore", batch_pool=2)
+        endpoint.configure(session_token="first", faults=())
+        batches = []
+        for batch in made:
+            batches.append(batch)
+            if len(batches) == 2:  # the workers are ahead by four batches at most
+                write_token("second")
+                endpoint.configure(session_token="second")
+        endpoint.configure(session_token=None)
+    assert [body for batch in batches for body in batch] == [BODIES[key] for key in keys]
+    assert endpoint.stats().statuses["400"] >= 1

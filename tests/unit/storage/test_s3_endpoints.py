@@ -85,6 +85,16 @@ def test_at_aws_boto3_is_told_a_style_only_where_one_is_given(style: Any, expect
     assert (store._boto3.client().meta.config.s3 or {}).get("addressing_style") == expected
 
 
+@pytest.mark.parametrize("client", ["obstore", "boto3"])
+def test_an_error_at_aws_names_the_endpoint_that_aws_gave(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nothing gets out of the tests
+    store = S3Store(S3Options("bucket", region_name="eu-west-1", client=client, max_attempts=1))
+    with pytest.raises(StorageError, match=r"s3://bucket/key \(endpoint https://s3\.eu-west-1\.amazonaws\.com\): "):
+        store.get("key")
+    assert store.describe("key") == "s3://bucket/key"  # the cache tells stores apart by it
+
+
 @pytest.mark.parametrize(
     ("bucket_name", "style", "endpoint_url"),
     [

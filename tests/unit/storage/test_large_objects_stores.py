@@ -1,4 +1,4 @@
-"""Large objects through each store and client, against the endpoint."""
+"""Large objects read from stores by ranges: with every client, under faults, and where ranges are not served."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from store_contract import on_loop
 from benchmarking.endpoint import Fault, S3Endpoint
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, StorageError
 from concurrent_dataloader.storage import ObjectOptions, ObjectStore, ObstoreStore, S3Options, S3Store, large_objects
-from concurrent_dataloader.storage.large_objects import spans_of
+from concurrent_dataloader.storage.large_objects import (
+    spans_of,
+)
 
-WAIT_S = 20.0
 LARGE = os.urandom(1_000_001)
 SMALL = os.urandom(1_000)
 
