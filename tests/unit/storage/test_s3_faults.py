@@ -218,8 +218,10 @@ def test_connections_are_kept_but_an_attempt_after_a_failure_opens_a_new_one(rea
         ports.clear()
         for _ in range(4):
             assert read() == BODY
-    assert ports[0] == ports[1] == ports[2] == ports[4]
-    assert len({*ports}) == 3
+    first, second = [ports[at] for at in (0, 1, 2, 4)], [ports[at] for at in (3, 5)]
+    assert len({*second}) == 2
+    assert not {*second} & {*first}
+    assert len({*first}) < 4  # obstore hands a connection back in the background: now and then too late for the next
 
 
 def test_the_listener_of_the_fetch_hears_of_every_retry(name: str, server: RawS3Server, clients: Clients) -> None:
