@@ -30,6 +30,7 @@ setup(
         "Pillow>=10.0",
         "numpy>=1.26",
         "boto3>=1.34",
+        "urllib3>=2.0",  # bodies are read piece by piece with read1
         "obstore>=0.8",
         "tqdm>=4.66",
     ],

@@ -8,9 +8,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_environment import isolate_aws
 
 from concurrent_dataloader._base.errors import StorageError
 from concurrent_dataloader._base.request_events import listen
@@ -26,6 +28,12 @@ from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
 
 WAIT_S = 20.0
 LARGE = os.urandom(1_000_001)
+SMALL = os.urandom(1_000)
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate_aws(monkeypatch, tmp_path)
 
 
 @pytest.fixture
