@@ -191,7 +191,7 @@ def answer_unpicklable_batches(data_queue: Any, where: str) -> None:
     """
 
     def answer(error: Exception, message: Any) -> None:
-        if isinstance(message, tuple):
+        if isinstance(message, tuple) and not isinstance(error, BrokenPipeError):  # else nobody reads any more
             plain = RuntimeError(f"the batch cannot be sent to the main process: {error!r}")
             data_queue.put((message[0], torch_private.wrap_exception(plain, where)))
 

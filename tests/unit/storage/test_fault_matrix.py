@@ -208,6 +208,8 @@ def test_a_store_that_nobody_runs_is_a_storage_error_within_the_deadline() -> No
         results = readers(lambda read: "some/key")
         readers.close()
     for read, (result, elapsed_s) in results.items():
-        assert type(result) is StorageError, read
+        assert isinstance(result, StorageError), (
+            read
+        )  # a StorageTimeout where the machine is too busy for many attempts
         assert "some/key" in str(result)
         assert elapsed_s < DEADLINE_S + BUSY_S, read
