@@ -106,7 +106,11 @@ class _Worker:
         if self._current is not None:
             self._engine.release(self._current)  # torch's loop may have passed it over without reading it
             self._current = None
-        message = self._messages.get(timeout=timeout)
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            self._parent.exit_if_gone()  # torch itself does not notice where that was so before its loop began
+            raise
         if isinstance(message, _IntakeFailed):
             raise message.error
         if isinstance(message, tuple):

@@ -145,3 +145,15 @@ def train_on(impl: str) -> None:
         for _ in loader:
             pass
         say("epoch")
+
+
+def start_a_worker_after_the_end(impl: str) -> None:
+    """The first worker comes to torch's loop only when the main process is gone."""
+    main = os.getpid()
+
+    def init(worker_id: int) -> None:
+        say("started")
+        while os.getppid() == main:
+            threading.Event().wait(0.01)
+
+    next(iter(loader_of(1, impl, worker_init_fn=init)))

@@ -94,6 +94,14 @@ def test_no_worker_outlives_a_main_process_that_reads_nothing_any_more(run):
     assert not process.orphans_after(SOON_S)
 
 
+def test_no_worker_outlives_a_main_process_that_is_killed_while_it_starts(run):
+    process = run("start_a_worker_after_the_end", impl="threaded")
+    process.wait_for("started")
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.exit_code(SOON_S) == -signal.SIGKILL
+    assert not process.orphans_after(SOON_S)
+
+
 @IMPLS
 def test_a_killed_worker_ends_the_run_with_one_error_that_names_its_samples(run, impl):
     process = run("train_on_while_a_worker_dies", impl=impl)

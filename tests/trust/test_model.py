@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from scripted import FAULTS, Gate, Model, Scripted, stand_in
 
-from benchmarking.soak.gauges import Gauges, leaks_since
+from benchmarking.soak.gauges import SHARED_MEMORY, Gauges, leaks_since
 from concurrent_dataloader import DataLoader
 
 SIZE = 24
@@ -67,6 +68,7 @@ class LoaderMachine(RuleBasedStateMachine):
         iterator = iter(self.loader)
         self.pids.update(worker.pid for worker in getattr(iterator, "_workers", ()))
         self.iterators.append((iterator, self._model()))
+        self.latest = self.iterators[-1][1]
 
     @precondition(lambda self: self.iterators)
     @rule(which=st.integers(0, 1))
@@ -95,7 +97,7 @@ class LoaderMachine(RuleBasedStateMachine):
             self.read_a_batch(which)
         with pytest.raises(StopIteration):
             next(iterator)
-        if which % len(self.iterators) == len(self.iterators) - 1:  # the statistics are those of the last iterator
+        if model is self.latest:  # whose the statistics are
             failed = [(each.index, each.name) for each in self.loader.stats().failed_samples]
             assert failed == (self.failed_before if self.persistent else []) + model.failed_samples
 
@@ -119,12 +121,16 @@ class LoaderMachine(RuleBasedStateMachine):
         # torch's handler raises wherever the main thread is: in this test's or hypothesis's own code just as well.
         # Without it torch looks by itself; tests/trust/test_death.py has it.
         handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        victim = workers[worker % len(workers)]
         with contextlib.suppress(ProcessLookupError):  # at the end of an epoch they have ended
-            os.kill(workers[worker % len(workers)].pid, signal.SIGKILL)
+            os.kill(victim.pid, signal.SIGKILL)
         while _read_beside_a_dead_worker(iterator, model):
             pass
         assert time.monotonic() - began_s < PATIENCE_S
-        del iterator, workers
+        victim.join()
+        for segment in Path(SHARED_MEMORY).glob(f"torch_{victim.pid}_*"):
+            segment.unlink()  # between making and unlinking it torch can be killed, and nobody else knows of it
+        del iterator, workers, victim
         self._drop_all()
         signal.signal(signal.SIGCHLD, handler)
         self.make_loader(self.script, self.batches, self.options, self.persistent)
