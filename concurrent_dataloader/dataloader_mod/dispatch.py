@@ -11,6 +11,7 @@ from typing import Any
 
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun, size_of
 from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
@@ -49,6 +50,7 @@ class Dispatcher:
     Args:
         limit: Fetches in flight at once.
         hedging: When to send a fetch again.
+        direct: When the reading thread fetches by itself.
         counters: Where to count.
         max_bytes: Bytes in flight or fetched and not yet taken, about, at which no more is started; None: no bound. One
             fetch is always in flight, so that an object above the bound is read all the same.
@@ -59,12 +61,13 @@ class Dispatcher:
         self,
         limit: ConcurrencyLimit,
         hedging: HedgePolicy,
+        direct: DirectReading,
         counters: Counters,
         *,
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limit, self._hedging, self._counters = limit, hedging, counters
+        self._limit, self._hedging, self._direct, self._counters = limit, hedging, direct, counters
         self._max_bytes, self._clock = max_bytes, clock
         self._lock = threading.Lock()
         self._backlog: deque[Fetch] = deque()
@@ -73,6 +76,7 @@ class Dispatcher:
         self._extra = 0  # runs beyond one for each fetch in `_out`
         self._held_bytes = 0  # in large bodies that nobody has taken yet
         self._recent = RecentFetches()
+        self._direct_run: DirectRun | None = None
         self._seen_throttled_s = counters.throttled_s
         counters.set(stats.FETCH_WORKERS, limit.value)
 
@@ -102,17 +106,58 @@ class Dispatcher:
                 return self._release(now_s)
             del self._out[fetch]
             if error is None:
-                self._note_success(run, _size_of(value), now_s)
+                self._note_success(run, size_of(value), now_s)
             elif not isinstance(error, FetchCancelled):
                 self._counters.add(stats.FAILURES)
             if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
                 self._let_go(fetch)
             return self._release(now_s)
 
+    def take_over(self, fetches: list[Fetch]) -> DirectRun | None:
+        """Gives the thread that is about to wait for a batch those of its fetches that it is to do itself.
+
+        None: there are none, since a pool is the faster way, or has them all. The run ends with `end_direct`.
+        """
+        if not self._direct.active:
+            return None
+        with self._lock:
+            mine = [fetch for fetch in fetches if fetch not in self._out and not fetch.is_claimed]
+            for fetch in mine:
+                self._backlog.remove(fetch)  # it is the first: batches are read in the order in which they were added
+            self._direct_run = DirectRun(mine, self._direct, self._note_retry) if mine else None
+            return self._direct_run
+
+    def give_back(self, run: DirectRun) -> list[Run]:
+        """Gives the pool what the reading thread has not begun, since it is the faster way after all."""
+        with self._lock:
+            return self._give_back(run, self._clock())
+
+    def end_direct(self, run: DirectRun) -> list[Run]:
+        """Takes in what a run of the reading thread came to."""
+        with self._lock:
+            self._direct_run = None
+            self._counters.add(stats.FETCHES, run.ended)
+            self._counters.add(stats.FETCHED_BYTES, run.size_bytes)
+            self._counters.add(stats.FAILURES, run.failed)
+            return [] if self._direct.active else self._release(self._clock())
+
+    def rescue(self) -> list[Run]:
+        """Gives the work back to the pool where the reading thread has been in one fetch, or at one, for long."""
+        with self._lock:
+            run, now_s = self._direct_run, self._clock()
+            current = run.current if run is not None else None
+            began_s = [current[1]] if current is not None else [each.started_s for each in self._out.values()]
+            if not self._direct.active or not began_s or now_s - min(began_s) < STUCK_S:
+                return []
+            return self._give_back(run, now_s)
+
     def retried(self, run: Run, *, throttled: bool) -> None:
         """Takes in that the store tries a run's request again."""
+        run.retries += 1
+        self._note_retry(throttled)
+
+    def _note_retry(self, throttled: bool) -> None:
         with self._lock:
-            run.retries += 1
             self._counters.add(stats.RETRIES)
             if throttled:
                 self._counters.add(stats.THROTTLED)
@@ -131,6 +176,8 @@ class Dispatcher:
         """Returns second runs for the fetches that are slow, and the seconds after which to ask again."""
         now_s = self._clock()
         with self._lock:
+            if self._direct.active:
+                return [], STUCK_S
             delay_s = None if self._limit.is_throttled else self._hedging.delay_s(self._recent)
             if delay_s is None:
                 return [], _LOOK_AGAIN_S
@@ -142,7 +189,8 @@ class Dispatcher:
     def in_flight(self) -> list[Run]:
         """Returns the first runs of what is in flight, oldest first: for messages."""
         with self._lock:
-            return list(self._out.values())
+            current = self._direct_run.current if self._direct_run is not None else None
+            return [*([Run(self, *current)] if current else []), *self._out.values()]
 
     def close(self) -> None:
         """Starts nothing more; idempotent."""
@@ -159,11 +207,17 @@ class Dispatcher:
         self._extra += 1
         return Run(self, fetch, now_s, is_hedge=True)
 
+    def _give_back(self, run: DirectRun | None, now_s: float) -> list[Run]:
+        self._direct.stop()
+        if run is not None:
+            self._backlog.extendleft(reversed(run.give_up()))
+        return self._release(now_s)
+
     def _release(self, now_s: float) -> list[Run]:
         if self._counters.throttled_s > self._seen_throttled_s:
             self._back_off()  # another worker's requests were refused: this one's would be next
         started: list[Run] = []
-        while self._backlog and self._has_room():
+        while self._backlog and (self._backlog[0].is_claimed or self._has_room()):
             fetch = self._backlog.popleft()
             if not fetch.is_claimed:  # else it was given up before it began
                 run = self._out[fetch] = Run(self, fetch, now_s)
@@ -172,6 +226,8 @@ class Dispatcher:
         return started
 
     def _has_room(self) -> bool:
+        if self._direct.active:
+            return False
         out = len(self._out)
         if not out:
             return True
@@ -190,6 +246,7 @@ class Dispatcher:
         if size_bytes >= LARGE_BYTES:
             run.fetch.size_bytes = size_bytes
             self._held_bytes += size_bytes
+        self._direct.pool_fetched(self._recent.median_s)
         self._limit.completed(now_s, self._recent.median_s, saturated=bool(self._backlog))
         self._counters.set(stats.FETCH_WORKERS, self._limit.value)
 
@@ -201,7 +258,3 @@ class Dispatcher:
         self._seen_throttled_s = self._counters.throttled_s
         self._limit.throttled(self._clock(), self._recent.median_s)
         self._counters.set(stats.FETCH_WORKERS, self._limit.value)
-
-
-def _size_of(value: Any) -> int:
-    return len(value) if isinstance(value, (bytes, bytearray, memoryview)) else int(getattr(value, "nbytes", 0))

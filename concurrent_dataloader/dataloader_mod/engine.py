@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import reprlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from concurrent_dataloader._base.errors import DatasetError
 from concurrent_dataloader._base.options import FetchOptions
 from concurrent_dataloader.dataloader_mod import stats
+from concurrent_dataloader.dataloader_mod.batch_reader import BatchReader
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.direct import DirectReading
 from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES, Dispatcher, Run
-from concurrent_dataloader.dataloader_mod.failures import BatchWithFailures, Failures
+from concurrent_dataloader.dataloader_mod.failures import BatchWithFailures
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
-from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled, PendingBatch
+from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan, plan_for
 from concurrent_dataloader.dataloader_mod.random_state import RandomStateWatch
 from concurrent_dataloader.dataloader_mod.stall import StallWatch
 from concurrent_dataloader.dataloader_mod.stats import Counters
 from concurrent_dataloader.dataloader_mod.watch import Watch
 from concurrent_dataloader.dataloader_mod.window import BatchWindow
-
-_BRIEF = reprlib.Repr()
-_BRIEF.maxlist = _BRIEF.maxtuple = 20  # indices of a batch that a message names
 
 
 @dataclass(frozen=True)
@@ -76,13 +72,13 @@ class FetchEngine:
         self._plan: FetchPlan = plan
         self._settings = settings
         self._counters = counters
-        self._while_waiting = while_waiting
         self._on_random_draws = on_random_draws
         limit = _limit_for(plan, options)
         self._random_watch = RandomStateWatch() if plan.process is None and limit.maximum > 1 else None
         self._dispatcher = Dispatcher(
             limit,
             HedgePolicy(enabled=options.hedging and plan.process is not None),
+            DirectReading(possible=plan.process is not None and not plan.is_async),
             counters,
             max_bytes=MAX_AUTO_BYTES if limit.adaptive else None,
         )
@@ -90,7 +86,17 @@ class FetchEngine:
         self._window = BatchWindow(plan, self._pool, settings.batch_pool, auto_collation=settings.auto_collation)
         self._stall_watch = StallWatch(options.stall_timeout, self._describe_fetches)
         self._watch = Watch(self._look)
-        self._failures, self._asked = Failures(options.on_error), 0  # of the batch that was read last
+        self._reader = BatchReader(
+            plan,
+            self._dispatcher,
+            self._pool,
+            counters,
+            self._stall_watch,
+            on_error=options.on_error,
+            auto_collation=settings.auto_collation,
+            while_waiting=while_waiting,
+        )
+        self._asked = 0  # samples of the batch that was read last
 
     def request(self, request: Any) -> PendingBatch:
         """Takes up what the sampler asks for; its fetches start as soon as the window has room."""
@@ -109,7 +115,8 @@ class FetchEngine:
         """Gives up a batch that nobody will read; idempotent, and harmless after `read`."""
         self._window.release(batch)
         for fetch in batch.fetches:
-            self._pool.start(self._dispatcher.taken(fetch))
+            if fetch.size_bytes:
+                self._pool.start(self._dispatcher.taken(fetch))
 
     def close(self) -> None:
         """Gives up all that is in flight and ends the pool; idempotent."""
@@ -127,12 +134,11 @@ class FetchEngine:
         self.begin_wait()
         try:
             self._window.start(batch)
-            self._failures, self._asked = Failures(self._settings.options.on_error), len(batch.fetches)
-            samples = self._read(batch)
+            self._asked = len(batch.fetches)
+            samples = self._reader.read(batch)
             self._counters.add(stats.SAMPLES, len(samples) if self._settings.auto_collation else 1)
             return samples
         finally:
-            self._stall_watch.rest()
             self.release(batch)
             if self._random_watch is not None and self._random_watch.end():
                 self._random_watch = None
@@ -144,69 +150,11 @@ class FetchEngine:
         """Returns the batch that was read last, with its failed samples where ``on_error`` bears any."""
         if self._settings.options.on_error == "raise":
             return batch
-        return BatchWithFailures(batch, self._asked, self._failures.samples)
-
-    def _read(self, batch: PendingBatch) -> Any:
-        if batch.error is not None:
-            raise batch.error
-        if self._plan.per_batch or not self._settings.auto_collation:
-            return next(self._finish_or_replace(batch.fetches[0]))
-        samples = [sample for fetch in batch.fetches for sample in self._finish_or_replace(fetch)]
-        if batch.fetches and not samples:
-            last = self._failures.samples[-1]
-            raise DatasetError(
-                f"on_error='skip' left nothing of a batch: all its {len(batch.fetches)} samples failed; the last was "
-                f"sample {last.index!r}{last.name and f' ({last.name})'}: {last.error}"
-            )
-        return samples
-
-    def _finish_or_replace(self, fetch: Fetch) -> Iterator[Any]:
-        try:
-            sample = self._finish(fetch)
-        except FetchCancelled:
-            raise
-        except Exception as error:
-            if self._settings.options.on_error == "raise":
-                raise
-            yield from self._failures.handle(fetch.index, self._key(fetch), error)
-        else:
-            yield sample
-
-    def _finish(self, fetch: Fetch) -> Any:
-        """Waits for one fetch and makes the sample; a failure tells which sample it was."""
-        try:
-            value = self._wait_for(fetch)
-            if self._plan.process is None:
-                return value
-            began_s = time.perf_counter()
-            sample = self._plan.process(fetch.index, value)
-            self._counters.add(stats.PROCESS_S, time.perf_counter() - began_s)
-            return sample
-        except FetchCancelled:
-            raise
-        except StopIteration as error:
-            # Out of __next__ it would end the epoch as if there were no more data.
-            raise DatasetError(f"the dataset raised StopIteration for {self._name(fetch)}") from error
-        except Exception as error:
-            _add_note_once(error, f"while loading {self._name(fetch)}")
-            raise
-
-    def _wait_for(self, fetch: Fetch) -> Any:
-        self._stall_watch.progress()
-        try:
-            if fetch.is_answered:
-                return fetch.take(self._while_waiting)
-            began_s = time.perf_counter()
-            try:
-                return fetch.take(self._while_waiting)
-            finally:
-                self._counters.add(stats.WAIT_S, time.perf_counter() - began_s)
-        finally:
-            if fetch.size_bytes:
-                self._pool.start(self._dispatcher.taken(fetch))
+        return BatchWithFailures(batch, self._asked, self._reader.failures.samples)
 
     def _look(self) -> float:
         """What the watch thread does: sends slow fetches again, and speaks up where nothing moves."""
+        self._pool.start(self._dispatcher.rescue())
         hedges, seconds = self._dispatcher.due_hedges()
         self._pool.start(hedges)
         self._stall_watch.check()
@@ -215,16 +163,7 @@ class FetchEngine:
     def _describe_fetches(self) -> Iterator[str]:
         now_s = time.monotonic()
         for run in self._dispatcher.in_flight():
-            yield f"{self._name(run.fetch)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
-
-    def _name(self, fetch: Fetch) -> str:
-        if self._plan.per_batch:
-            return f"the batch of samples {_BRIEF.repr(fetch.index)}"
-        key = self._key(fetch)
-        return f"sample {fetch.index!r}" + (f" ({key})" if key else "")
-
-    def _key(self, fetch: Fetch) -> str:
-        return "" if self._plan.per_batch else self._plan.key_of(fetch.index)
+            yield f"{self._plan.name_of(run.fetch.index)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
 
 
 def _limit_for(plan: FetchPlan, options: FetchOptions) -> ConcurrencyLimit:
@@ -234,10 +173,3 @@ def _limit_for(plan: FetchPlan, options: FetchOptions) -> ConcurrencyLimit:
 
 def _attempts(run: Run) -> str:
     return f"{run.retries + 1} attempts" if run.retries else "first attempt"
-
-
-def _add_note_once(error: Exception, note: str) -> None:
-    """A dataset may raise the same exception object again and again: it should not collect notes."""
-    if note not in getattr(error, "__notes__", ()):
-        with contextlib.suppress(Exception):  # a frozen dataclass takes no note, and is worth more than one
-            error.add_note(note)

@@ -23,13 +23,15 @@ class Fetch:
     Attributes:
         index: What the dataset is asked for.
         size_bytes: Size of a large answer that waits to be taken; 0 for all others.
+        is_direct: Whether the thread that waits for it is to do it itself.
     """
 
-    __slots__ = ("_answered", "_claim", "_error", "_value", "index", "size_bytes")
+    __slots__ = ("_answered", "_claim", "_error", "_value", "index", "is_direct", "size_bytes")
 
     def __init__(self, index: Any) -> None:
         self.index = index
         self.size_bytes = 0
+        self.is_direct = False
         self._claim = threading.Lock()  # taken by the first answer
         self._answered = threading.Lock()  # held until the answer is there
         self._answered.acquire()

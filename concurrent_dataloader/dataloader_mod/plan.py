@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import reprlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from concurrent_dataloader._base.options import FetchOptions
 from concurrent_dataloader._base.two_phase import optional_method, phases_of, subset_source
 
 logger = logging.getLogger(__name__)
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlist = _BRIEF.maxtuple = 20  # indices of a batch that a message names
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,16 @@ class FetchPlan:
     prepare: Callable[[int], None] | None = None
     aclose: Callable[[], Coroutine[Any, Any, None]] | None = None
 
+    def name_of(self, index: Any) -> str:
+        """Returns what messages call one unit of work."""
+        if self.per_batch:
+            return f"the batch of samples {_BRIEF.repr(index)}"
+        key = self.key_of(index)
+        return f"sample {index!r}" + (f" ({key})" if key else "")
+
     def key_of(self, index: Any) -> str:
         """Returns what the dataset calls a sample; "" where it has no name for it."""
-        if self.describe is None:
+        if self.describe is None or self.per_batch:
             return ""
         try:
             return self.describe(index)

@@ -35,9 +35,9 @@ class StallWatch:
         self._since_s: float | None = None
         self._warned = 0  # warnings of the stall at hand
 
-    def progress(self) -> None:
+    def progress(self, now_s: float) -> None:
         """The reading thread has got a sample, or begins to wait for one."""
-        self._since_s = self._clock()
+        self._since_s = now_s
         self._warned = 0
 
     def rest(self) -> None:

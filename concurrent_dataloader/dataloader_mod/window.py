@@ -92,4 +92,5 @@ class BatchWindow:
 
 def _cancel(batch: PendingBatch) -> None:
     for fetch in batch.fetches:
-        fetch.settle(error=FetchCancelled("the loader was shut down"))
+        if not fetch.is_claimed:
+            fetch.settle(error=FetchCancelled("the loader was shut down"))

@@ -142,16 +142,14 @@ class IndexedDataset(Dataset[Any]):
             DecodeError: With ``decode_in="fetch"``: the bytes are no image.
         """
         at = operator.index(index)
-        key = self.keys[at]
-        raw = get_listed(self.store, key, self.keys.size_of(at))
-        return self._decoded(key, raw) if self._decodes_in_fetch else raw
+        raw = get_listed(self.store, self.keys[at], self.keys.size_of(at))
+        return self._decoded(at, raw) if self._decodes_in_fetch else raw
 
     async def afetch(self, index: SupportsIndex) -> Any:
         """Like `fetch`, on the running event loop, which decoding does not hold up: a thread does that."""
         at = operator.index(index)
-        key = self.keys[at]
-        raw = await aget_listed(self.store, key, self.keys.size_of(at))
-        return await in_daemon_thread(functools.partial(self._decoded, key, raw)) if self._decodes_in_fetch else raw
+        raw = await aget_listed(self.store, self.keys[at], self.keys.size_of(at))
+        return await in_daemon_thread(functools.partial(self._decoded, at, raw)) if self._decodes_in_fetch else raw
 
     def process(self, index: SupportsIndex, raw: Any) -> Any:
         """Makes the sample of what `fetch` gave.
@@ -163,20 +161,20 @@ class IndexedDataset(Dataset[Any]):
             DecodeError: The bytes are no image; the message names the key.
             ClassesFileError: The key has no class.
         """
-        key = self.keys[operator.index(index)]
-        image = raw if self._decodes_in_fetch else self._decoded(key, raw)
+        at = self.keys.position_of(index)
+        image = raw if self._decodes_in_fetch else self._decoded(at, raw)
         if self.transform is not None:
             image = self.transform(image)
         if self._classes is None:
             return image
-        target = self._classes.target_of(key)
+        target = self._classes.target_of(self.keys[at])
         return image, target if self.target_transform is None else self.target_transform(target)
 
-    def _decoded(self, key: str, data: bytes) -> Any:
+    def _decoded(self, at: int, data: bytes) -> Any:
         try:
             return self._decode(data)
         except DecodeError as error:
-            raise DecodeError(f"{self.store.describe(key)}: {error}") from error
+            raise DecodeError(f"{self.store.describe(self.keys[at])}: {error}") from error
 
     def describe(self, index: SupportsIndex) -> str:
         """Returns the sample's key, for messages."""

@@ -55,7 +55,7 @@ class KeyIndex(Sequence[str]):
         Raises:
             IndexError: There is no such key.
         """
-        at = self._position(index)
+        at = self.position_of(index)
         if self._packed.sizes is None:
             return None
         size_bytes = self._packed.sizes[at]
@@ -87,7 +87,7 @@ class KeyIndex(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | KeyIndex:
         if isinstance(index, slice):
             return self._slice(range(*index.indices(self._length)))
-        at = self._position(index)
+        at = self.position_of(index)
         return str(self._text[self._offsets[at] : self._offsets[at + 1]], "utf-8", ENCODING_ERRORS)
 
     def __iter__(self) -> Iterator[str]:
@@ -99,8 +99,10 @@ class KeyIndex(Sequence[str]):
     def __repr__(self) -> str:
         return f"KeyIndex({self._length} keys)"
 
-    def _position(self, index: SupportsIndex) -> int:
+    def position_of(self, index: SupportsIndex) -> int:
         """The position in the pack."""
+        if type(index) is int and 0 <= index < self._length:  # by far the most frequent
+            return self._first + index
         position = operator.index(index)
         if position < 0:
             position += self._length

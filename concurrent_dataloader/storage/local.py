@@ -18,6 +18,9 @@ from concurrent_dataloader.storage.ranges import check_range, past_end_message
 # `put` writes under such a name first; listings leave it out, so that a crash in between indexes no half file.
 _PARTIAL_SUFFIX = ".partial-put"
 
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the latter on Windows
+_PART_BYTES = 1 << 24
+
 _Entries = list[tuple[str, int | None]]
 
 
@@ -43,8 +46,7 @@ class LocalStore:
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
         path = self._path(key)
         try:
-            with open(path, "rb", buffering=0) as file:  # unbuffered: the body is read in one piece
-                return file.read()
+            return _read_file(path)
         except (OSError, ValueError) as error:
             raise self._error(key, error) from error
 
@@ -165,6 +167,22 @@ class LocalStore:
         except OSError as error:
             raise self._error(folder, error) from error
         return sorted(found, key=lambda each: os.fsencode(each[0]))
+
+
+def _read_file(path: str) -> bytes:
+    """Reads a file in four system calls: `open` and `read` of Python's own file objects take twice as many."""
+    fd = os.open(path, _READ_FLAGS)
+    try:
+        size_bytes = os.fstat(fd).st_size
+        body = os.read(fd, size_bytes + 1)  # a byte more shows that this is the end
+        if len(body) == size_bytes:
+            return body
+        parts = [body]  # a file that grows, one of more than 2 GiB, or a pipe
+        while parts[-1]:
+            parts.append(os.read(fd, _PART_BYTES))
+        return b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 def _folder_of(prefix: str) -> str:

@@ -6,6 +6,7 @@ import threading
 
 from concurrent_dataloader._base.options import FetchOptions
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.direct import DirectReading
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
@@ -18,7 +19,8 @@ WAIT_S = 30
 
 
 def new_pool(fetch, size, *, is_async=False, aclose=None):
-    dispatcher = Dispatcher(ConcurrencyLimit(size), HedgePolicy(enabled=False), new_counters())
+    direct = DirectReading(possible=False)
+    dispatcher = Dispatcher(ConcurrencyLimit(size), HedgePolicy(enabled=False), direct, new_counters())
     return make_pool(FetchPlan(fetch, is_async=is_async, aclose=aclose), dispatcher, size)
 
 

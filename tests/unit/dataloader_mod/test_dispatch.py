@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.direct import FIRST_TRY, STUCK_S, DirectReading
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch
@@ -19,12 +22,13 @@ class Clock:
         return self.now_s
 
 
-def make(limit=2, *, hedging=False, max_bytes=None, counters=None):
+def make(limit=2, *, hedging=False, direct=False, max_bytes=None, counters=None):
     clock = Clock()
     board = StatsBoard(2, [0.0] * StatsBoard.size(2))
     dispatcher = Dispatcher(
         ConcurrencyLimit(limit),
         HedgePolicy(enabled=hedging),
+        DirectReading(possible=direct),
         counters or board.worker(0),
         max_bytes=max_bytes,
         clock=clock,
@@ -157,7 +161,9 @@ def test_large_objects_are_never_sent_again():
 
 def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_attempts():
     dispatcher, clock, board = with_known_latency()
-    other = Dispatcher(ConcurrencyLimit(64), HedgePolicy(enabled=True), board.worker(1), clock=clock)
+    other = Dispatcher(
+        ConcurrencyLimit(64), HedgePolicy(enabled=True), DirectReading(possible=False), board.worker(1), clock=clock
+    )
     (run,) = dispatcher.add([Fetch("slow")])
     run.retrying(throttled=True)
     clock.now_s += 1
@@ -200,3 +206,107 @@ def test_the_counters_of_a_lone_engine_are_its_own():
     counters.add(stats.FETCHES, 3)
     counters.throttled_s = 5.0
     assert counters.throttled_s == 5.0
+
+
+def make_direct():
+    """Returns a dispatcher whose pool has just been so fast that the reading thread is to fetch."""
+    dispatcher, clock, board = make(4, direct=True)
+    (run,) = dispatcher.add([Fetch(-1)])
+    for _ in range(FIRST_TRY - 1):
+        dispatcher.end(run, b"")
+        (run,) = dispatcher.add([Fetch(-1)])
+    dispatcher.end(run, b"")
+    return dispatcher, clock, board
+
+
+def carry_out(direct, fetch, clock, seconds=0.0):
+    def call(index):
+        clock.now_s += seconds
+        return bytes(index)
+
+    return direct.carry_out(call, fetch)
+
+
+def test_what_waits_for_the_reading_thread_is_started_by_nobody_else():
+    dispatcher, clock, board = make_direct()
+    fetches = [Fetch(index) for index in range(6)]
+    assert dispatcher.add(fetches) == []
+    direct = dispatcher.take_over(fetches[:3])
+    assert [carry_out(direct, fetch, clock)[0] for fetch in fetches[:3]] == [b"", b"\0", b"\0\0"]
+    assert dispatcher.end_direct(direct) == []
+    total = board.read()[0]
+    assert (total.fetches, total.fetched_bytes, total.failures) == (FIRST_TRY + 3, 3, 0)
+
+
+def test_the_reading_thread_takes_over_what_the_pool_has_not_begun():
+    dispatcher, _, _ = make(1, direct=True)
+    fetches = [Fetch(index) for index in range(FIRST_TRY + 2)]
+    runs = dispatcher.add(fetches)
+    for _ in range(FIRST_TRY - 1):
+        runs = dispatcher.end(runs[0], b"")
+    assert dispatcher.take_over(fetches) is None
+    assert dispatcher.end(runs[0], b"") == []
+    dispatcher.take_over(fetches)
+    assert [fetch.is_direct for fetch in fetches] == [False] * FIRST_TRY + [True] * 2
+
+
+def test_a_batch_that_is_given_up_is_nobodys_work():
+    dispatcher, _, _ = make_direct()
+    given_up, wanted = [Fetch(0), Fetch(1)], [Fetch(2)]
+    dispatcher.add(given_up + wanted)
+    for fetch in given_up:
+        fetch.settle(error=ValueError())
+    assert dispatcher.take_over(given_up) is None
+    dispatcher.take_over(wanted)
+    assert wanted[0].is_direct
+
+
+def test_the_pool_gets_back_what_the_reading_thread_has_not_begun_oldest_first():
+    dispatcher, clock, _ = make_direct()
+    fetches = [Fetch(index) for index in range(6)]
+    dispatcher.add(fetches)
+    direct = dispatcher.take_over(fetches[:4])
+    carry_out(direct, fetches[0], clock)
+    assert indices(dispatcher.give_back(direct)) == [1, 2, 3, 4]
+    assert not any(fetch.is_direct for fetch in fetches[1:])
+
+
+def test_a_reading_thread_that_is_stuck_is_rescued_by_the_pool():
+    dispatcher, clock, _ = make_direct()
+    fetches = [Fetch(index) for index in range(3)]
+    dispatcher.add(fetches)
+    direct = dispatcher.take_over(fetches)
+    assert dispatcher.rescue() == []
+    started = []
+
+    def call(index):
+        assert indices(dispatcher.in_flight()) == [0]
+        clock.now_s = time.monotonic() + STUCK_S
+        started.extend(dispatcher.rescue())
+
+    direct.carry_out(call, fetches[0])
+    assert indices(started) == [1, 2]
+
+
+def test_a_reading_thread_that_waits_long_for_the_pool_is_rescued_too():
+    dispatcher, clock, _ = make(2, direct=True)
+    waited_for = Fetch(0)
+    out = dispatcher.add([waited_for, Fetch(1)])
+    for _ in range(FIRST_TRY):
+        runs = dispatcher.end(out.pop(), b"")
+        out += runs or dispatcher.add([Fetch(1)])
+    assert indices(dispatcher.in_flight()) == [0]
+    assert dispatcher.rescue() == []
+    clock.now_s += STUCK_S
+    assert indices(dispatcher.rescue()) == [1]
+
+
+def test_a_direct_fetch_that_fails_is_counted():
+    dispatcher, _, board = make_direct()
+    fetches = [Fetch(0)]
+    dispatcher.add(fetches)
+    direct = dispatcher.take_over(fetches)
+    with pytest.raises(ZeroDivisionError):
+        direct.carry_out(lambda index: 1 / index, fetches[0])
+    dispatcher.end_direct(direct)
+    assert board.read()[0].failures == 1

@@ -27,7 +27,7 @@ def test_a_stall_is_told_with_the_fetches_in_flight_and_the_stacks_of_the_thread
 
     thread = threading.Thread(target=wait_in_a_function_of_this_name)
     thread.start()
-    watch.progress()
+    watch.progress(clock.now_s)
     clock.now_s = 12
     with caplog.at_level(logging.WARNING):
         watch.check()
@@ -40,7 +40,7 @@ def test_a_stall_is_told_with_the_fetches_in_flight_and_the_stacks_of_the_thread
 
 def test_it_is_told_again_only_when_the_time_has_passed_once_more(caplog):
     watch, clock = make()
-    watch.progress()
+    watch.progress(clock.now_s)
     for clock.now_s in (5, 11, 15, 19, 21):
         watch.check()
     assert len(caplog.records) == 2
@@ -48,9 +48,9 @@ def test_it_is_told_again_only_when_the_time_has_passed_once_more(caplog):
 
 def test_a_sample_begins_the_time_anew_and_a_rest_ends_it(caplog):
     watch, clock = make()
-    watch.progress()
+    watch.progress(clock.now_s)
     clock.now_s = 9
-    watch.progress()
+    watch.progress(clock.now_s)
     clock.now_s = 15
     watch.check()
     watch.rest()
@@ -61,7 +61,7 @@ def test_a_sample_begins_the_time_anew_and_a_rest_ends_it(caplog):
 
 def test_only_the_oldest_of_many_fetches_are_named(caplog):
     watch, clock = make(fetches=[f"sample {n}" for n in range(50)])
-    watch.progress()
+    watch.progress(clock.now_s)
     clock.now_s = 11
     watch.check()
     assert "sample 9\n  and 40 more" in caplog.text
@@ -69,7 +69,7 @@ def test_only_the_oldest_of_many_fetches_are_named(caplog):
 
 def test_without_a_timeout_nothing_is_told(caplog):
     watch, clock = make(None)
-    watch.progress()
+    watch.progress(clock.now_s)
     clock.now_s = 1e6
     watch.check()
     assert not caplog.records
