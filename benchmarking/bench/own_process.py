@@ -81,7 +81,7 @@ def _kill(process: ForkServerProcess) -> None:
 def _run(run_order: RunOrder, order: dict[str, Any], sender: Connection, log: str) -> None:
     os.setsid()
     os.environ.update(AWS_ENVIRONMENT)
-    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # the default's again: for workers
+    multiprocessing.set_start_method(None, force=True)  # the default's again, for workers
     with open(log, "wb") as file:
         for stream in (1, 2):  # whatever the loaders say; the last line goes into the report if they fail
             os.dup2(file.fileno(), stream)

@@ -134,7 +134,7 @@ def is_worth_running(
         return workload.is_plain and workload.latency_s == max(plain)
     if adapter.name == CLIENT_ALONE:
         return workload.is_plain and not KINDS[workload.kind].is_image
-    if OTHER_WORKERS.get(adapter.name) in loaders and workload.kind != SMALLEST:
+    if OTHER_WORKERS.get(adapter.name) in {*loaders} and workload.kind != SMALLEST:
         return False
     return adapter.name != LITDATA_HEDGED or workload.tail_fraction > 0.0
 
