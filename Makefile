@@ -45,7 +45,7 @@ format: $(READY) ## formats the code
 bench: $(READY) ## measures torch's loader and ours in one interleaved run
 	$(RUN) -m benchmarking.bench
 
-bench-peers: $(PEERS_READY) ## does the same with the peers, on more workloads, in about two hours
+bench-peers: $(PEERS_READY) ## does the same with the peers, on more workloads, in about 45 minutes
 	$(RUN) -m benchmarking.bench --peers
 
 clean: ## removes what the targets made

@@ -130,7 +130,8 @@ def _workload(kind: str, options: argparse.Namespace, folder: Path, url: str) ->
 
 
 def _measure(build: Build, workload: Workload) -> Measurement:
-    return measure(lambda: build(workload.order()), batch_size=BATCH_SIZE, wave=WAVE, max_s=60.0)
+    batches = workload.samples // BATCH_SIZE
+    return measure(lambda: build(workload.order()), batches=batches, batch_size=BATCH_SIZE, wave=WAVE, max_s=60.0)
 
 
 def _loader(dataset: Any, order: Sequence[int]) -> Iterable[Any]:

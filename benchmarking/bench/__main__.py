@@ -13,12 +13,13 @@ from pathlib import Path
 
 from benchmarking.bench.command_line import parse_arguments, workloads_of
 from benchmarking.bench.loaders.protocol import Knobs
-from benchmarking.bench.loaders.registry import OURS, make_loaders, missing_package
+from benchmarking.bench.loaders.registry import missing_package
 from benchmarking.bench.machine import describe_machine
 from benchmarking.bench.objects import make_objects
+from benchmarking.bench.report import report, targets_of
 from benchmarking.bench.runner import Run, take_turns
-from benchmarking.bench.summary import Medians, summarise, table
-from benchmarking.bench.targets import SMALL, Target, check_targets, targets_table
+from benchmarking.bench.summary import Medians, summarise
+from benchmarking.bench.targets import Target
 from benchmarking.bench.workloads import BUCKET, KINDS
 from benchmarking.endpoint import S3Endpoint
 
@@ -37,10 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run.error:
             _say(f"{run.workload} {run.loader} failed: {run.error}")
     medians = summarise(runs)
-    targets = _targets(options, medians)
-    print(table(medians))
-    if targets:
-        print(f"\n{targets_table(targets)}")
+    targets = targets_of(medians, _knobs(options), options.latencies_ms)
+    print(report(medians, targets))
     print(f"\nAll runs: {_write(options, machine, runs, medians, targets)}")
     return int(any(run.error for run in runs))
 
@@ -75,12 +74,6 @@ def _measure(options: argparse.Namespace) -> Iterator[Run]:
 
 def _knobs(options: argparse.Namespace) -> Knobs:
     return Knobs(options.workers, options.fetch_workers, options.batch_pool)
-
-
-def _targets(options: argparse.Namespace, medians: list[Medians]) -> list[Target]:
-    latency_s = max(options.latencies_ms, default=0.0) / 1000
-    in_flight = make_loaders(_knobs(options))[OURS].in_flight(KINDS[SMALL].batch_size)
-    return check_targets(medians, latency_s=latency_s, in_flight=in_flight)
 
 
 def _write(

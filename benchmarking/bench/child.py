@@ -1,10 +1,7 @@
-"""One run of one loader in a process of its own: JSON on stdin says what to run, the measurement goes to stdout."""
+"""One run of one loader, as a process of its own does it."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
 from typing import Any
 
 from benchmarking.bench.loaders.protocol import Knobs
@@ -19,12 +16,8 @@ def run_order(order: dict[str, Any]) -> Measurement:
     adapter = make_loaders(Knobs(**order["knobs"]))[order["loader"]]
     return measure(
         lambda: adapter.build(workload),
+        batches=workload.samples // workload.batch_size,
         batch_size=workload.batch_size,
         wave=adapter.wave(workload.batch_size),
         max_s=order["max_s"],
     )
-
-
-if __name__ == "__main__":
-    measurement = run_order(json.load(sys.stdin))
-    print(json.dumps(dataclasses.asdict(measurement)), flush=True)

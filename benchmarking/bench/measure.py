@@ -51,11 +51,14 @@ class Arrivals:
     stopped_early: bool
 
 
-def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, max_s: float) -> Measurement:
+def measure(
+    build: Callable[[], Iterable[Any]], *, batches: int, batch_size: int, wave: int, max_s: float
+) -> Measurement:
     """Builds a loader, iterates it, and waits until its workers are gone.
 
     Args:
         build: Returns the loader.
+        batches: Batches that it has.
         batch_size: Samples of a batch; all batches are full.
         wave: Batches that are under way at once: the first so many are warm-up.
         max_s: Seconds after the first wave at which the run is cut, at the end of a wave.
@@ -63,7 +66,7 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
     loader = build()
     cpu_before_s = _cpu_s()
     largest_worker = LargestWorker()
-    arrivals = consume(loader, wave=wave, max_s=max_s, on_batch=largest_worker.look)
+    arrivals = consume(loader, batches=batches, wave=wave, max_s=max_s, on_batch=largest_worker.look)
     del loader
     gc.collect()  # what is left of the loader in circles holds its workers
     times_s = arrivals.times_s
@@ -84,6 +87,7 @@ def measure(build: Callable[[], Iterable[Any]], *, batch_size: int, wave: int, m
 def consume(
     loader: Iterable[Any],
     *,
+    batches: int,
     wave: int,
     max_s: float,
     on_batch: Callable[[float], object],
@@ -93,6 +97,7 @@ def consume(
 
     Args:
         loader: The loader.
+        batches: Batches that it has.
         wave: Batches that are under way at once.
         max_s: Seconds after the first wave.
         on_batch: Called after each batch with the seconds since the start; what it takes is no waiting.
@@ -102,15 +107,15 @@ def consume(
     waits_s: list[float] = []
     started = clock()
     asked = 0.0
-    batches = iter(loader)
-    for _ in batches:
+    for _ in loader:
         now = clock() - started
         times_s.append(now)
         waits_s.append(now - asked)
         on_batch(now)
         whole_waves, rest = divmod(len(times_s), wave)
-        if rest == 0 and whole_waves > 1 and now - times_s[wave - 1] > max_s:
-            return Arrivals(times_s, waits_s, stopped_early=next(batches, None) is not None)
+        is_time_up = whole_waves > 1 and now - times_s[wave - 1] > max_s
+        if is_time_up and rest == 0 and len(times_s) < batches:
+            return Arrivals(times_s, waits_s, stopped_early=True)
         asked = clock() - started
     return Arrivals(times_s, waits_s, stopped_early=False)
 

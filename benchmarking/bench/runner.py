@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarking.bench.datasets import AWS_ENVIRONMENT
+from benchmarking.bench.child import run_order
 from benchmarking.bench.loaders.protocol import Knobs, LoaderAdapter
-from benchmarking.bench.loaders.registry import CLIENT_ALONE, LITDATA_HEDGED, make_loaders
+from benchmarking.bench.loaders.registry import CLIENT_ALONE, LITDATA_HEDGED, OTHER_WORKERS, make_loaders
 from benchmarking.bench.measure import Measurement
-from benchmarking.bench.workloads import KINDS, Workload
+from benchmarking.bench.own_process import run_child
+from benchmarking.bench.workloads import KINDS, SMALLEST, Workload
 from benchmarking.endpoint import EndpointStats, S3Endpoint
 
 STARTUP_ALLOWANCE_S = 60.0  # imports, workers' start, the first wave; far above what any loader needs
@@ -37,6 +34,7 @@ class Run:
         error: Why it failed.
         requests_per_sample: Requests that the endpoint got, of any kind, per sample; None: the run was cut, and some
             that were asked for never arrived.
+        wall_s: Seconds that the run took, start and end of its process included.
         endpoint_cpu_s: CPU seconds of the endpoint's process.
         others_cpu: CPUs that were busy meanwhile with neither of the two, on average: noise of the machine.
     """
@@ -47,24 +45,38 @@ class Run:
     measurement: Measurement | None
     error: str = ""
     requests_per_sample: float | None = None
+    wall_s: float = 0.0
     endpoint_cpu_s: float = 0.0
     others_cpu: float = 0.0
 
 
-def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float) -> int:
+def sample_count(adapter: LoaderAdapter, workload: Workload, seconds: float, samples_per_s: float = 0.0) -> int:
     """Returns how many samples make a run of about so many seconds: whole waves, the first and the last beside them.
 
     Two waves do for a loader that reads one body of a batch after another: no batch is begun before its wave.
+
+    Args:
+        adapter: The loader.
+        workload: What it reads.
+        seconds: Length of the run.
+        samples_per_s: What the loader reached in the round before; 0: not known, so the most that it can reach.
     """
-    kind, size = KINDS[workload.kind], workload.batch_size
-    rate = kind.s3_samples_per_s if adapter.reads == "s3" else kind.disk_samples_per_s
-    if adapter.reads == "s3" and workload.mean_latency_s:
-        rate = min(rate, adapter.in_flight(size) / workload.mean_latency_s)
-    if adapter.reads == "s3" and workload.max_requests_per_s:
-        rate = min(rate, workload.max_requests_per_s)
-    wave = adapter.wave(size)
+    rate = samples_per_s or _highest_rate(adapter, workload)
+    size, wave = workload.batch_size, adapter.wave(workload.batch_size)
     least = 1 if adapter.in_flight(size) > wave else 0
     return (2 + max(least, round(rate * seconds / (wave * size)))) * wave * size
+
+
+def _highest_rate(adapter: LoaderAdapter, workload: Workload) -> float:
+    kind = KINDS[workload.kind]
+    if adapter.reads == "disk":
+        return kind.disk_samples_per_s
+    rates = [kind.s3_samples_per_s]
+    if workload.mean_latency_s:
+        rates.append(adapter.in_flight(workload.batch_size) / workload.mean_latency_s)
+    if workload.max_requests_per_s:
+        rates.append(workload.max_requests_per_s)
+    return min(rates)
 
 
 def take_turns(
@@ -89,33 +101,41 @@ def take_turns(
         on_start: Told in words of each run before it starts.
     """
     loaders, workloads = list(loaders), list(workloads)
+    reached: dict[tuple[str, str], float] = {}  # samples per second by workload and loader, in the round before
     for number in range(rounds):
         for template in workloads:
             fitting = knobs.for_kind(KINDS[template.kind])
             adapters = make_loaders(fitting)
             for adapter in (adapters[name] for name in loaders):
-                if not is_worth_running(adapter, template, workloads):
+                if not is_worth_running(adapter, template, workloads, loaders):
                     continue
-                samples = sample_count(adapter, template, seconds)
+                samples = sample_count(adapter, template, seconds, reached.get((template.name, adapter.name), 0.0))
                 workload = dataclasses.replace(template, samples=samples, seed=number)
                 on_start(f"round {number + 1}: {workload.name} {adapter.name}")
                 order = make_order(adapter.name, fitting, workload, max_s=2 * seconds)
                 slowest_wave_s = adapter.wave(workload.batch_size) * workload.batch_size / _slowest_rate(workload)
-                yield _run(order, workload, number, endpoint, STARTUP_ALLOWANCE_S + 4 * seconds + 2 * slowest_wave_s)
+                run = _run(order, workload, number, endpoint, STARTUP_ALLOWANCE_S + 4 * seconds + 2 * slowest_wave_s)
+                if run.measurement is not None:
+                    reached[run.workload, run.loader] = run.measurement.samples_per_s
+                yield run
 
 
-def is_worth_running(adapter: LoaderAdapter, workload: Workload, workloads: Iterable[Workload]) -> bool:
-    """Whether a run shows anything new.
+def is_worth_running(
+    adapter: LoaderAdapter, workload: Workload, workloads: Iterable[Workload], loaders: Iterable[str]
+) -> bool:
+    """Whether a run shows anything new, among the workloads and the names of the loaders of the same report.
 
     Disk knows no latency, so its loaders run only beside the slowest of the kind's plain workloads. The client alone
     decodes nothing and retries as it likes: it is a limit of plain workloads that do not decode. A peer's hedging shows
-    with a slow tail.
+    with a slow tail. What more or fewer workers do shows with small objects.
     """
     if adapter.reads == "disk":
         plain = [other.latency_s for other in workloads if other.kind == workload.kind and other.is_plain]
         return workload.is_plain and workload.latency_s == max(plain)
     if adapter.name == CLIENT_ALONE:
         return workload.is_plain and not KINDS[workload.kind].is_image
+    if OTHER_WORKERS.get(adapter.name) in {*loaders} and workload.kind != SMALLEST:
+        return False
     return adapter.name != LITDATA_HEDGED or workload.tail_fraction > 0.0
 
 
@@ -139,17 +159,18 @@ def _run(order: dict[str, Any], workload: Workload, number: int, endpoint: S3End
     endpoint.configure(**workload.endpoint_settings())
     endpoint.reset_stats()
     started_s, busy_s = perf_counter(), machine_busy_s()
-    measurement, error = run_child(order, timeout_s)
+    measurement, error = run_child(run_order, order, timeout_s)
     elapsed_s, busy_s = perf_counter() - started_s, machine_busy_s() - busy_s
     stats = endpoint.stats()
     if measurement is None:
-        return Run(order["loader"], workload.name, number, None, error)
+        return Run(order["loader"], workload.name, number, None, error, wall_s=elapsed_s)
     return Run(
         order["loader"],
         workload.name,
         number,
         measurement,
         requests_per_sample=None if measurement.stopped_early else _requests(stats) / measurement.samples,
+        wall_s=elapsed_s,
         endpoint_cpu_s=stats.cpu_s,
         others_cpu=max(0.0, (busy_s - stats.cpu_s - measurement.process_cpu_s) / elapsed_s),
     )
@@ -163,32 +184,3 @@ def machine_busy_s() -> float:
     """Returns the CPU seconds that all cores of the machine have worked since its start."""
     user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
-
-
-def run_child(
-    order: dict[str, Any], timeout_s: float, module: str = "benchmarking.bench.child"
-) -> tuple[Measurement | None, str]:
-    """Runs an order in a fresh process of a module; returns the measurement, or why there is none.
-
-    Shutdown: a process that takes longer than ``timeout_s`` seconds is killed with all its workers.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **AWS_ENVIRONMENT},
-        start_new_session=True,
-    )
-    try:
-        output, errors = process.communicate(json.dumps(order), timeout=timeout_s)
-    except BaseException as error:  # Ctrl-C included: no worker may be left behind
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return None, f"not done after {timeout_s:.0f} s"
-        raise
-    if process.returncode != 0:
-        return None, f"exit code {process.returncode}: {(errors.strip().splitlines() or ['no message'])[-1]}"
-    return Measurement(**json.loads(output.splitlines()[-1])), ""

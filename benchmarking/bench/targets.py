@@ -6,11 +6,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarking.bench.loaders import registry
-from benchmarking.bench.loaders.registry import CLIENT_ALONE, LITDATA, OURS, OURS_DISK, SPDL, TORCH_BOTO3, TORCH_DISK
+from benchmarking.bench.loaders.registry import (
+    CLIENT_ALONE,
+    LITDATA,
+    OURS,
+    OURS_ASYNCIO,
+    OURS_DISK,
+    SPDL,
+    TORCH_BOTO3,
+    TORCH_DISK,
+)
 from benchmarking.bench.summary import Medians, markdown
 
 SMALL, IMAGES = "8kb", "jpeg"
 SMALL_AT_ONCE, SMALL_AT_30, SMALL_WITH_TAIL = f"{SMALL}@0ms", f"{SMALL}@30ms", f"{SMALL}@30ms+tail1%"
+AT_30_S = 0.03
 THROTTLED = f"{SMALL}@30ms+throttle"  # the rate follows
 MOST_REQUESTS_PER_SAMPLE = 1.2  # against a throttle, issue 4
 PEERS = frozenset(
@@ -59,7 +69,9 @@ def check_targets(medians: Iterable[Medians], *, latency_s: float, in_flight: in
     """
     medians = list(medians)
     rates = {(each.workload, each.loader): each.samples_per_s for each in medians}
-    at_latency = _at_latency(rates, latency_s, in_flight) if latency_s else ()
+    at_latency = list(_at_latency(rates, latency_s, in_flight)) if latency_s else []
+    if latency_s != AT_30_S:
+        at_latency = [*at_latency, *_ratio(rates, 4, 0.85, (SMALL_AT_30, OURS_ASYNCIO), (SMALL_AT_30, OURS))]
     return [*at_latency, *_in_trouble(rates), *_against_the_fastest_peer(rates), *_throttled(medians)]
 
 
@@ -82,6 +94,9 @@ def _at_latency(rates: Rates, latency_s: float, in_flight: int) -> Iterator[Targ
         (4, 1.0, images, OURS, TORCH_DISK),
         (2, 0.97, small, OURS_DISK, TORCH_DISK),
         (2, 0.97, images, OURS_DISK, TORCH_DISK),
+        (4, 1.0, small, OURS_DISK, TORCH_DISK),
+        (4, 1.0, images, OURS_DISK, TORCH_DISK),
+        (4, 0.85, small, OURS_ASYNCIO, OURS),
     )
     for issue, least, workload, loader, reference in goals:
         yield from _ratio(rates, issue, least, (workload, loader), (workload, reference))

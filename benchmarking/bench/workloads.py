@@ -95,6 +95,7 @@ KINDS = {
         disk_samples_per_s=15,
     ),
 }
+SMALLEST = "8kb"
 TAIL_EXTRA_S = 1.0  # what a slow GET takes more
 
 

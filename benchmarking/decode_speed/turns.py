@@ -10,8 +10,10 @@ from time import perf_counter
 
 from benchmarking.bench.measure import Measurement
 from benchmarking.bench.objects import make_objects
-from benchmarking.bench.runner import machine_busy_s, run_child
+from benchmarking.bench.own_process import run_child
+from benchmarking.bench.runner import machine_busy_s
 from benchmarking.bench.workloads import BUCKET, KINDS, Workload
+from benchmarking.decode_speed.child import run_order
 from benchmarking.decode_speed.variants import Variant
 from benchmarking.endpoint import S3Endpoint
 
@@ -78,7 +80,7 @@ def _run(variant: Variant, workload: Workload, endpoint: S3Endpoint, number: int
         "max_s": 2 * seconds,
     }
     started_s, busy_s = perf_counter(), machine_busy_s()
-    measurement, error = run_child(order, SETUP_ALLOWANCE_S + 8 * seconds, module="benchmarking.decode_speed.child")
+    measurement, error = run_child(run_order, order, SETUP_ALLOWANCE_S + 8 * seconds)
     elapsed_s, busy_s = perf_counter() - started_s, machine_busy_s() - busy_s
     endpoint_cpu_s = endpoint.stats().cpu_s
     known_s = endpoint_cpu_s + (0.0 if measurement is None else measurement.process_cpu_s)

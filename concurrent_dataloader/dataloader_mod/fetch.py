@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 from concurrent_dataloader._base.options import FETCH_IMPLS
+from concurrent_dataloader.dataloader_mod.asyncio_pool import AsyncioPool
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan
-from concurrent_dataloader.dataloader_mod.pools import AsyncioPool, FetchPool, ThreadPool
+from concurrent_dataloader.dataloader_mod.pools import FetchPool, ThreadPool
 
 __all__ = ["FETCH_IMPLS", "AsyncioPool", "FetchPool", "ThreadPool", "make_pool"]
 

@@ -16,6 +16,9 @@ from benchmarking.bench.loaders.torchdata_nodes import TorchdataNodesLoader
 # With a loader that reads one object at a time, more processes are all that a user can add; the names carry them.
 TORCH_BOTO3, TORCH_BOTO3_16 = "torch-boto3-8", "torch-boto3-16"
 TORCH_OBSTORE, TORCH_OBSTORE_8, TORCH_OBSTORE_16 = "torch-obstore-2", "torch-obstore-8", "torch-obstore-16"
+OTHER_WORKERS = {TORCH_BOTO3_16: TORCH_BOTO3, TORCH_OBSTORE: TORCH_OBSTORE_8, TORCH_OBSTORE_16: TORCH_OBSTORE_8}
+"""Loaders that differ from another one in their workers alone."""
+
 S3_CONNECTOR = "s3torchconnector-8"
 LITDATA, LITDATA_HEDGED, SPDL, SPDL_ORDERED = "litdata", "litdata-hedged", "spdl", "spdl-ordered"
 TORCHDATA_NODES, THREADPOOL, TORCH_DISK = "torchdata-nodes", "threadpool", "torch-disk"

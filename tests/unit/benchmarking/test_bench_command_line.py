@@ -9,7 +9,6 @@ import pytest
 from benchmarking.bench.command_line import parse_arguments, workloads_of
 from benchmarking.bench.loaders.protocol import Knobs
 from benchmarking.bench.loaders.registry import STANDARD, make_loaders
-from benchmarking.bench.workloads import KINDS
 
 
 def names(*arguments: str) -> list[str]:
@@ -28,9 +27,18 @@ def test_the_run_with_peers_has_all_loaders_and_kinds_and_a_throttle_only_where_
     assert [name for name in found if name.startswith("8kb")] == [
         *("8kb@0ms", "8kb@30ms", "8kb@100ms", "8kb@30ms+tail1%", "8kb@30ms+throttle1000")
     ]
-    for kind in KINDS.keys() - {"8kb"}:
+    for kind in ("jpeg", "1mb"):
         plain = [f"{kind}@0ms", f"{kind}@30ms", f"{kind}@100ms"]
-        assert [name for name in found if name.startswith(kind)] == [*plain, f"{kind}@30ms+tail1%"]
+        assert [name for name in found if name.startswith(kind)] == plain
+    assert [name for name in found if name.startswith("64mb")] == ["64mb@30ms"]
+
+
+def test_what_is_asked_for_is_measured_with_all_kinds() -> None:
+    asked = ["--peers", "--kinds", "jpeg", "64mb", "--latencies-ms", "0", "100", "--tail"]
+    assert names(*asked) == [
+        *("jpeg@0ms", "jpeg@100ms", "jpeg@30ms+tail1%"),
+        *("64mb@0ms", "64mb@100ms", "64mb@30ms+tail1%"),
+    ]
 
 
 def test_a_quick_run_is_one_short_round_of_small_objects_unless_other_things_are_asked_for() -> None:

@@ -60,14 +60,14 @@ def test_a_rate_from_fewer_than_two_waves_is_refused() -> None:
 )
 def test_a_run_is_cut_at_the_end_of_a_wave(max_s: float, taken: int, stopped_early: bool) -> None:
     clock = Clock()
-    arrivals = consume(clock.batches([1.0] * 8), wave=2, max_s=max_s, on_batch=clock.work, clock=clock)
+    arrivals = consume(clock.batches([1.0] * 8), batches=8, wave=2, max_s=max_s, on_batch=clock.work, clock=clock)
     assert arrivals.times_s == [float(number) for number in range(1, taken + 1)]
     assert arrivals.stopped_early is stopped_early
 
 
 def test_the_consumers_own_time_is_no_waiting() -> None:
     clock = Clock(work_s=7.0)
-    arrivals = consume(clock.batches([3.0, 0.5, 0.0]), wave=1, max_s=100.0, on_batch=clock.work, clock=clock)
+    arrivals = consume(clock.batches([3.0, 0.5, 0.0]), batches=3, wave=1, max_s=100.0, on_batch=clock.work, clock=clock)
     assert arrivals.waits_s == [3.0, 0.5, 0.0]
     assert arrivals.times_s == [3.0, 10.5, 17.5]
 
@@ -82,7 +82,7 @@ def test_a_measurement_counts_samples_and_the_cpu_time_that_was_spent() -> None:
         for _ in range(4):
             yield sum(range(300_000))
 
-    found = measure(work, batch_size=16, wave=1, max_s=60.0)
+    found = measure(work, batches=4, batch_size=16, wave=1, max_s=60.0)
     assert (found.samples, found.stopped_early) == (64, False)
     assert 0.0 < found.cpu_s <= found.process_cpu_s
     assert 0.0 < found.first_batch_s <= 64 / found.overall_samples_per_s

@@ -86,6 +86,7 @@ def test_a_ratio_below_its_target_is_missed() -> None:
         "jpeg@100ms ours-disk / torch-disk": (0.96, False),
     }
     assert found_by(4, targets)["jpeg@100ms ours-threaded / torch-disk"] == (0.95, False)
+    assert found_by(4, targets)["jpeg@100ms ours-disk / torch-disk"] == (0.96, False)
     assert "| NO " in targets_table(targets)
 
 
@@ -110,6 +111,19 @@ def test_a_slow_tail_is_held_against_the_peers_and_against_no_tail() -> None:
         f"{tail} ours-threaded / spdl": (2.4, True),
         f"{tail} ours-threaded / litdata": (6.0, False),
     }
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.03, 0.1])
+def test_asyncio_is_held_against_threads_once_at_30_and_once_at_100_ms(latency_s: float) -> None:
+    runs = [
+        run(loader, rate, workload=workload)
+        for workload in ("8kb@30ms", "8kb@100ms")
+        for loader, rate in (("ours-threaded", 1000.0), ("ours-asyncio", 840.0))
+    ]
+    found = [each for each in check(*runs, latency_s=latency_s) if "asyncio" in each.name]
+    expected = ["8kb@30ms", "8kb@100ms"] if latency_s == 0.1 else ["8kb@30ms"]
+    assert sorted(each.name for each in found) == sorted(f"{at} ours-asyncio / ours-threaded" for at in expected)
+    assert [(each.least, each.is_reached) for each in found] == [(0.85, False)] * len(expected)
 
 
 def test_a_throttle_is_held_against_its_rate_and_against_the_requests_that_were_needed() -> None:

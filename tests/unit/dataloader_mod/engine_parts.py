@@ -11,6 +11,7 @@ from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
+from concurrent_dataloader.dataloader_mod.pending import Fetch
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan
 from concurrent_dataloader.dataloader_mod.stats import StatsBoard
 
@@ -31,6 +32,12 @@ def new_counters():
 def new_engine(dataset, *, workers=4, batch_pool=2, auto_collation=True, on_random_draws=lambda: None, **options):
     settings = EngineSettings(FetchOptions(workers, **options), batch_pool, auto_collation)
     return FetchEngine(dataset, settings, counters=new_counters(), on_random_draws=on_random_draws)
+
+
+def submit(pool, indices):
+    fetches = [Fetch(index) for index in indices]
+    pool.submit(fetches)
+    return fetches
 
 
 def take(fetch):

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
-from engine_parts import WAIT_S, Gate, new_pool, take
+from engine_parts import Gate, new_pool, submit, take
 
-from concurrent_dataloader._base.errors import DatasetError
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 
 
@@ -30,12 +28,6 @@ def pool_of(request):
     yield make
     for pool in pools:
         pool.close()
-
-
-def submit(pool, indices):
-    fetches = [Fetch(index) for index in indices]
-    pool.submit(fetches)
-    return fetches
 
 
 def test_every_fetch_is_answered_with_its_own_value(pool_of):
@@ -92,100 +84,6 @@ def test_closing_threads_does_not_wait_for_a_fetch_that_is_out():
     gate.wait_until_begun(1)
     pool.close()  # returns, or the test hangs
     gate.open.set()
-
-
-def test_tasks_run_no_more_than_the_size_and_all_of_it():
-    begun, most, running = threading.Semaphore(0), 0, 0
-
-    async def meet(index):
-        nonlocal most, running
-        running += 1
-        most = max(most, running)
-        begun.release()
-        await asyncio.sleep(0)
-        running -= 1
-        return index
-
-    pool = new_pool(meet, 3, is_async=True)
-    assert [take(fetch) for fetch in submit(pool, range(20))] == list(range(20))
-    assert most == 3
-    pool.close()
-
-
-def test_closing_tasks_cancels_them_runs_aclose_and_ends_the_loop():
-    begun, ended = threading.Event(), []
-
-    async def wait_for_ever(index):
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("fetch")
-
-    async def aclose():
-        ended.append("aclose")
-
-    before = set(threading.enumerate())
-    pool = new_pool(wait_for_ever, 2, is_async=True, aclose=aclose)
-    (fetch,) = submit(pool, [0])
-    assert begun.wait(WAIT_S)
-    pool.close()
-    assert ended == ["fetch", "aclose"]
-    assert not set(threading.enumerate()) - before
-    with pytest.raises(FetchCancelled):
-        take(fetch)
-
-
-def test_closing_tasks_cancels_what_the_dataset_started_itself_after_its_aclose():
-    ended, started = [], []
-
-    async def for_ever():
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("own task")
-
-    async def start_another(index):
-        started.append(asyncio.get_running_loop().create_task(for_ever()))
-        await asyncio.sleep(0)  # it has begun
-        return index
-
-    async def aclose():
-        ended.append("aclose")
-
-    pool = new_pool(start_another, 1, is_async=True, aclose=aclose)
-    take(submit(pool, [0])[0])
-    pool.close()
-    assert ended == ["aclose", "own task"]
-
-
-def test_an_aclose_that_fails_is_logged_and_the_loop_still_ends(caplog):
-    async def read(index):
-        return index
-
-    async def aclose():
-        raise ValueError("bad")
-
-    before = set(threading.enumerate())
-    pool = new_pool(read, 1, is_async=True, aclose=aclose)
-    take(submit(pool, [0])[0])
-    pool.close()
-    assert "closing the dataset's event-loop client failed" in caplog.text
-    assert not set(threading.enumerate()) - before
-
-
-def test_a_coroutine_that_cancels_itself_is_a_failed_sample_and_loses_no_other():
-    async def cancel_itself(index):
-        if index == 0:
-            raise asyncio.CancelledError
-        return index
-
-    pool = new_pool(cancel_itself, 1, is_async=True)
-    fetches = submit(pool, range(4))
-    with pytest.raises(DatasetError, match="cancelled"):
-        take(fetches[0])
-    assert [take(fetch) for fetch in fetches[1:]] == [1, 2, 3]
-    pool.close()
 
 
 def test_where_no_more_threads_can_be_started_those_that_are_there_do_the_work(monkeypatch, caplog):
