@@ -37,6 +37,7 @@ setup(
     extras_require={
         "aiobotocore": ["aiobotocore>=2.13"],  # an extra: it pins botocore, and would fight a user's boto3
         "uvloop": ['uvloop>=0.21; sys_platform != "win32"'],  # less CPU under fetch_impl="asyncio": docs/asyncio.md
+        "parquet": ["pyarrow>=17.0"],  # an extra: 170 MB on disk, for S3 Inventories in Parquet alone
         "bench": [
             "scikit-learn>=1.4",
             "litdata>=0.2.76",

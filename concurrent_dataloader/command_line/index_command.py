@@ -31,7 +31,12 @@ _USUAL_FOLDERS = ",".join(DATASET_TYPES)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("location", nargs="?", help="s3://bucket/prefix, or a local folder; optional with --inventory")
+    parser.add_argument(
+        "location",
+        nargs="?",
+        help="s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or a local folder; optional with "
+        "--inventory",
+    )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="the index file to write")
     _add_choice(parser)
     parser.add_argument(
@@ -66,7 +71,7 @@ def _add_choice(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     outputs = _outputs(arguments)
     if arguments.upload is not None:
-        check_upload(arguments.upload, arguments.split is not None)
+        check_upload(arguments.upload, arguments.split is not None, arguments.location)
     objects, prefix, listed = _source(arguments, list(outputs.values()))
     key_filter = KeyFilter(arguments.suffix, arguments.include, arguments.exclude, prefix=prefix, limit=arguments.limit)
     with closing(objects):
@@ -103,7 +108,7 @@ def _source(arguments: Namespace, outputs: list[Path]) -> tuple[Generator[Object
     if arguments.inventory is not None:
         return _from_inventory(arguments)
     if arguments.location is None:
-        raise OptionError("location: expected s3://bucket/prefix or a local folder (or --inventory)")
+        raise OptionError("location: expected s3://bucket/prefix, another store, or a local folder (or --inventory)")
     store, prefix = open_place(
         arguments.location,
         arguments,
@@ -116,8 +121,8 @@ def _source(arguments: Namespace, outputs: list[Path]) -> tuple[Generator[Object
 def _from_inventory(arguments: Namespace) -> tuple[Generator[ObjectInfo], str, str]:
     where, bucket_name, prefix = arguments.inventory, None, ""
     if arguments.location is not None:
-        if not in_bucket(arguments.location):
-            raise OptionError(f"{arguments.location!r} is no bucket; an inventory is one of s3://bucket")
+        if not arguments.location.startswith("s3://"):
+            raise OptionError(f"{arguments.location!r} is no bucket of S3; an inventory is one of s3://bucket")
         store, prefix = open_place(arguments.location, arguments)
         bucket_name = store.options.bucket_name if isinstance(store, S3Store) else None
     if in_bucket(where):

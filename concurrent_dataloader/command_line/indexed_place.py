@@ -12,7 +12,7 @@ from concurrent_dataloader._base.errors import IndexFileError
 from concurrent_dataloader.command_line.place import add_place_arguments, open_place
 from concurrent_dataloader.dataset.index_file import load_index
 from concurrent_dataloader.dataset.key_index import KeyIndex
-from concurrent_dataloader.storage import LocalStore, S3Store
+from concurrent_dataloader.storage import ObjectStore
 
 
 def add_indexed_place_arguments(parser: ArgumentParser, threads: int) -> None:
@@ -23,13 +23,17 @@ def add_indexed_place_arguments(parser: ArgumentParser, threads: int) -> None:
         threads: Default number of reads at once.
     """
     parser.add_argument("index", metavar="INDEX", help="the index file")
-    parser.add_argument("location", metavar="PLACE", help="what it was made from: s3://bucket, or a local folder")
+    parser.add_argument(
+        "location",
+        metavar="PLACE",
+        help="what it was made from: s3://bucket (also gs://, az://, https://), or a local folder",
+    )
     parser.add_argument("--threads", type=positive, default=threads, metavar="N", help="reads at once (%(default)s)")
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
     add_place_arguments(parser)
 
 
-def open_indexed_place(arguments: Namespace) -> tuple[S3Store | LocalStore, KeyIndex]:
+def open_indexed_place(arguments: Namespace) -> tuple[ObjectStore, KeyIndex]:
     """Returns the place and the keys.
 
     Raises:

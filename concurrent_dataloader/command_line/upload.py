@@ -12,19 +12,26 @@ MAX_UPLOAD_BYTES = 5 * 1024**3  # what S3 takes in one piece
 _EXPECTED = "expected s3://bucket/key, or s3://bucket/folder/ for files under their own names"
 
 
-def check_upload(url: str, several: bool) -> None:
+def check_upload(url: str, several: bool, location: str | None) -> None:
     """Checks where files are to go to, before the work begins.
 
     Args:
         url: ``s3://bucket/key`` or ``s3://bucket/folder/``.
         several: Whether there may be more than one file.
+        location: What is listed, if anything is.
 
     Raises:
-        OptionError: It is neither, or several files would get the same key.
+        OptionError: It is neither, or several files would get the same key, or the options that say how a bucket is
+            reached would be meant for two stores.
     """
     bucket, slash, key = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket or not slash:
         raise OptionError(f"--upload: {_EXPECTED}, got {url!r}")
+    if location is not None and location.startswith(("gs://", "az://")):
+        raise OptionError(
+            f"--upload: goes with s3:// and local folders; put the index of {location} beside its objects with the "
+            "provider's own tool"
+        )
     if several and key and not key.endswith("/"):
         raise OptionError(f"--upload: expected s3://bucket/folder/ for several files, got {url!r}")
 

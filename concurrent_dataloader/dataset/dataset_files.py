@@ -19,7 +19,7 @@ from concurrent_dataloader.dataset.credentials_file import (
     download_entry,
 )
 from concurrent_dataloader.dataset.download import download
-from concurrent_dataloader.dataset.index_file import check_index, load_index
+from concurrent_dataloader.dataset.index_file import check_index, index_path, load_index
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.storage import S3Options, S3Store
 from concurrent_dataloader.storage.cache import CachedStore
@@ -30,7 +30,8 @@ PathLike = str | os.PathLike[str]
 DEFAULT_CACHE_BYTES = 50_000_000_000  # a third of ImageNet's training set; small beside a training machine's disk
 
 _HOW_TO_MAKE = {
-    "index": "make one with S3Dataset.index_all(...) or ScratchDataset.index_all(...)",
+    "index": "make one with the command concurrent-dataloader index, S3Dataset.index_all(...) or "
+    "ScratchDataset.index_all(...)",
     "classes": "make one as the README describes, or pass classes_file=None for images alone",
 }
 
@@ -92,7 +93,7 @@ def load_files(
         read_s3: Returns the body of an object, given bucket and key, for ``s3://`` URLs.
 
     Raises:
-        OptionError: There is no such dataset type.
+        OptionError: There is no such dataset type, or a file is named by something else than a path.
         MissingFileError: A file is not there, and there is no URL for it.
         FileFormatError: A file is not what it should be.
     """
@@ -100,7 +101,7 @@ def load_files(
         raise OptionError(f"dataset_type: expected one of {', '.join(DATASET_TYPES)}, got {dataset_type!r}")
 
     def provide(path: PathLike, kind: FileKind, check: Callable[[Path], object]) -> Path:
-        path, entry = Path(path), download_entry(dataset_type, kind)
+        path, entry = _path(path, kind), download_entry(dataset_type, kind)
         url = file.download_urls.get(entry) if file else None
         if file is not None and url is not None:
             try:
@@ -120,6 +121,14 @@ def load_files(
     # A base of 0 fits every file: whether the base can be told is no question of the download.
     path = provide(classes_file, "classes", lambda part: load_classes(part, class_id_base=0))
     return keys, load_classes(path, class_id_base)
+
+
+def _path(given: PathLike, kind: FileKind) -> Path:
+    if kind == "index":
+        return index_path(given)
+    if isinstance(given, (str, os.PathLike)):
+        return Path(given)
+    raise OptionError(f"classes_file: expected the path of a classes file, or None, got {type(given).__name__}")
 
 
 def with_cache(store: ObjectStore, use_cache: bool, cache_dir: PathLike | None, cache_max_bytes: int) -> ObjectStore:

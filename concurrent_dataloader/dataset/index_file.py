@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from concurrent_dataloader._base.errors import IndexFileError, MissingFileError
+from concurrent_dataloader._base.errors import IndexFileError, MissingFileError, OptionError
 from concurrent_dataloader.dataset.index_writer import PACKED_COPY_FROM_BYTES, write_index
 from concurrent_dataloader.dataset.json_keys import read_keys
 from concurrent_dataloader.dataset.key_batch import KeyBatch, find_bad_key
@@ -42,8 +42,9 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
     Raises:
         MissingFileError: There is no such file.
         IndexFileError: It is not what it should be; the message names file, entry or byte, and what was expected.
+        OptionError: ``path`` is no path.
     """
-    path = Path(path)
+    path = index_path(path)
     packed = None
     try:
         large = path.stat().st_size >= PACKED_COPY_FROM_BYTES
@@ -53,6 +54,20 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
         return KeyIndex(packed or pack_in_memory(_batches(path)))
     except FileNotFoundError:
         raise MissingFileError(f"there is no index file {path}") from None
+    except IsADirectoryError:
+        raise IndexFileError(
+            f"{path} is a folder; expected an index file, such as concurrent-dataloader index makes of a folder"
+        ) from None
+
+
+def index_path(given: object) -> Path:
+    """Returns the argument as a path; raises OptionError if it is none, but the list of keys itself, perhaps."""
+    if isinstance(given, (str, os.PathLike)):
+        return Path(given)
+    raise OptionError(
+        f"index_file: expected the path of an index file, got {type(given).__name__}; keys that are at hand go to "
+        "IndexedDataset(store, keys), or through write_index(...) into a file"
+    )
 
 
 def check_index(path: Path) -> None:
@@ -101,7 +116,9 @@ def _decompressed(path: Path) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=raw) as file:
                 yield cast(BinaryIO, file)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise IndexFileError(f"{path} is a damaged gzip file: {error}") from error
+            raise IndexFileError(
+                f"{path} is a damaged gzip file: {error}; expected a whole one: copy or download it again"
+            ) from error
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def parquet_rows(file: IO[bytes], name: str) -> Iterator[ObjectInfo]:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise OptionError(
-            f"{name}: reading an inventory in Parquet needs pyarrow: pip install pyarrow, or have it written as CSV"
+            f"{name}: reading an inventory in Parquet needs pyarrow: pip install pyarrow (what concurrent-dataloader's "
+            "extra 'parquet' installs), or have the inventory written as CSV"
         ) from None
     try:
         table = parquet.ParquetFile(file)
@@ -69,12 +70,12 @@ def parquet_rows(file: IO[bytes], name: str) -> Iterator[ObjectInfo]:
         if "key" not in wanted:
             raise FileFormatError(f"{name}: expected a column 'key', got {', '.join(table.schema_arrow.names)}")
         for batch in table.iter_batches(columns=list(wanted.values())):
-            yield from _parquet_batch(batch, wanted)
+            yield from _parquet_batch(batch, wanted, name)
     except (ArrowException, OSError) as error:
         raise FileFormatError(f"{name} is a damaged data file: {error}; expected Parquet") from error
 
 
-def _parquet_batch(batch: Any, wanted: dict[str, str]) -> Iterator[ObjectInfo]:
+def _parquet_batch(batch: Any, wanted: dict[str, str], name: str) -> Iterator[ObjectInfo]:
     count = batch.num_rows
     columns = {each: batch.column(wanted[each]).to_pylist() if each in wanted else None for each in _COLUMNS}
     keys, sizes = columns["key"], columns["size"] or [None] * count
@@ -82,6 +83,10 @@ def _parquet_batch(batch: Any, wanted: dict[str, str]) -> Iterator[ObjectInfo]:
     assert keys is not None
     for key, size, is_latest, is_marker in zip(keys, sizes, latest, markers, strict=True):
         if is_latest is not False and not is_marker:
+            if not isinstance(key, str):
+                raise FileFormatError(f"{name}: column {wanted['key']!r} holds {key!r}; expected strings")
+            if not isinstance(size, int | None):
+                raise FileFormatError(f"{name}: column {wanted['size']!r} holds {size!r}; expected whole numbers")
             yield ObjectInfo(key, UNKNOWN_SIZE if size is None else size)
 
 

@@ -13,6 +13,7 @@ from concurrent_dataloader.dataset.key_batch import KeyBatch
 from concurrent_dataloader.dataset.memory_pack import pack_in_memory
 from concurrent_dataloader.dataset.pack_format import ENCODING_ERRORS, UNKNOWN_SIZE, is_outside
 from concurrent_dataloader.dataset.packed_keys import PackedKeys
+from concurrent_dataloader.storage.protocol import ObjectInfo
 
 _BATCH = 1 << 16  # keys handled in one go: large enough to be fast, a few MB at most
 
@@ -40,6 +41,18 @@ class KeyIndex(Sequence[str]):
         """Packs keys in memory; from 65,537 on in pages that forked and spawned workers share (on Linux)."""
         stream = iter(keys)
         return cls(pack_in_memory(map(KeyBatch, iter(lambda: list(itertools.islice(stream, _BATCH)), []))))
+
+    @classmethod
+    def from_objects(cls, objects: Iterable[ObjectInfo]) -> KeyIndex:
+        """Like `from_keys`, for what a listing yields; the sizes are kept."""
+        stream = iter(objects)
+        batches = iter(lambda: list(itertools.islice(stream, _BATCH)), [])
+        return cls(pack_in_memory(KeyBatch([e.key for e in each], [e.size_bytes for e in each]) for each in batches))
+
+    @classmethod
+    def joined(cls, parts: Iterable[KeyIndex]) -> KeyIndex:
+        """Packs the keys of several indexes, one after another, with their sizes."""
+        return cls(pack_in_memory(batch for part in parts for batch in part._batches(range(len(part)))))
 
     @property
     def first_outside(self) -> int | None:
@@ -114,8 +127,12 @@ class KeyIndex(Sequence[str]):
         if positions.step == 1 or not positions:
             first = self._first + positions.start
             return KeyIndex(self._packed, first, first + len(positions))
-        batches = (positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH))
-        return KeyIndex(pack_in_memory(KeyBatch([self[at] for at in each], self._sizes_at(each)) for each in batches))
+        return KeyIndex(pack_in_memory(self._batches(positions)))
+
+    def _batches(self, positions: range) -> Iterator[KeyBatch]:
+        for start in range(0, len(positions), _BATCH):
+            part = positions[start : start + _BATCH]
+            yield KeyBatch([self[at] for at in part], self._sizes_at(part))
 
     def _sizes_at(self, positions: range) -> list[int | None] | None:
         return None if self._packed.sizes is None else [self.size_of(at) for at in positions]

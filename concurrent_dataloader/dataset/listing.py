@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from concurrent_dataloader.dataset.folder_walk import walk_folders
@@ -10,7 +10,7 @@ from concurrent_dataloader.dataset.range_listing import LISTING_THREADS, list_ra
 from concurrent_dataloader.storage import S3Store
 from concurrent_dataloader.storage.protocol import ObjectInfo, ObjectStore, PagedStore
 
-__all__ = ["LISTING_THREADS", "list_keys", "list_objects"]
+__all__ = ["LISTING_THREADS", "list_objects"]
 
 # S3's directory buckets (Express One Zone) list in no order, and from the beginning only; their names end so.
 _UNORDERED = "--x-s3"
@@ -38,12 +38,6 @@ def list_objects(store: ObjectStore, prefix: str = "") -> Generator[ObjectInfo]:
         return
     with closing(walk_folders(store, prefix)) as objects:
         yield from (each for each in objects if not each.key.endswith("/"))
-
-
-def list_keys(store: ObjectStore, prefix: str = "") -> Iterator[str]:
-    """Yields the keys of `list_objects`."""
-    with closing(list_objects(store, prefix)) as objects:
-        yield from (each.key for each in objects)
 
 
 def _is_unordered(store: object) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, TypeAlias
 
 from concurrent_dataloader.storage.protocol import ObjectInfo
@@ -43,7 +45,7 @@ class PageSpool:
         """Keeps a page, and returns what it is asked for with.
 
         Raises:
-            OSError: The disk is full.
+            OSError: The disk is full; the message names its folder.
         """
         packed = json.dumps([[each.key for each in page], [each.size_bytes for each in page]]).encode()
         with self._lock:
@@ -51,8 +53,12 @@ class PageSpool:
                 self._memory_bytes += len(packed)
                 return packed
             self._file = self._file or tempfile.TemporaryFile(prefix="concurrent-dataloader-")  # noqa: SIM115 see close
-            at = self._file.seek(0, 2)
-            self._file.write(packed)
+            at = self._file.seek(0, os.SEEK_END)
+            try:
+                self._file.write(packed)
+                self._file.flush()
+            except OSError as error:  # it has no name: the folder is what the user can make room in, or change
+                raise type(error)(error.errno, error.strerror, tempfile.gettempdir()) from error
             return at, len(packed)
 
     def take(self, ticket: Ticket) -> list[ObjectInfo]:
@@ -73,4 +79,5 @@ class PageSpool:
         with self._lock:
             self._closed = True
             if self._file is not None:
-                self._file.close()
+                with suppress(OSError):  # what is still held back may not fit on the disk: no matter any more
+                    self._file.close()

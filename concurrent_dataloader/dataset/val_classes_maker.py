@@ -39,7 +39,11 @@ def val_classes_from_ground_truth(path: Path, translate: Mapping[int, int] | Non
         class_id = int(line)
         if translate is not None:
             if class_id not in translate:
-                bad_line(path, number, f"class id {class_id} is in none of the lists that translate it")
+                bad_line(
+                    path,
+                    number,
+                    f"class id {class_id} cannot be translated: the list of ids, or the train classes, lack it",
+                )
             class_id = translate[class_id]
         ids.append(class_id)
     return {str(index): class_id for index, class_id in enumerate(ids)}

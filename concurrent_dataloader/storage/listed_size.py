@@ -45,5 +45,5 @@ def _check(store: ObjectStore, key: str, received: int, listed: int) -> None:
     if received != listed:
         raise IncompleteBody(
             f"{store.describe(key)}: {received} bytes arrived, {listed} were listed: the object has changed since the "
-            "listing; make the index anew"
+            "listing; list it again, and make a new index if it came from one"
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+import shlex
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ import imagenet
 import numpy as np
 import pytest
 import torch
-from imagenet_script import tiny_run, trained
+from imagenet_script import SHORT, tiny_run, trained
 from imagenet_support.arguments import DEMO_DEFAULTS, NOT_WITH_DEMO, build_parser, parse_arguments
 from imagenet_support.checkpoint import random_state, set_random_state
 from imagenet_support.meters import Mean, Meters, accuracy
 from torchvision.models import get_model, get_model_weights
+
+from benchmarking.imagenet_like import make_imagenet_like
+from concurrent_dataloader.command_line.main import main
 
 FLAGS_OF_THE_ISSUE = """
 --arch -j --num-workers --epochs --start-epoch -b --batch-size --lr --momentum --wd -p --print-freq --resume
@@ -133,16 +138,44 @@ def test_missing_files_are_all_named_with_the_way_to_make_them(
     assert ("credentials: s3_credentials.json" in told) == (dataset == "s3")
 
 
-def test_the_command_in_the_message_makes_the_missing_index(
+def commands_told(capsys: Any) -> list[list[str]]:
+    """Returns the arguments of the commands in the message."""
+    return [shlex.split(line) for line in re.findall(r"^ *concurrent-dataloader (.*)$", capsys.readouterr().err, re.M)]
+
+
+def test_the_commands_in_the_message_make_the_missing_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    tiny_run(tmp_path)
+    paths = make_imagenet_like(tmp_path / "all made", train_images=100, val_images=6, size=(64, 48))
+    arguments = ["--dataset=scratch", f"--local-path={paths.bucket_folder}"]
     monkeypatch.chdir(tmp_path)
-    assert imagenet.main(["--dataset=scratch", "--local-path=bucket"]) == 2
-    command = re.search(r'make it:\n *python -c "(from .*?)"', capsys.readouterr().err, re.DOTALL)
-    assert command is not None
-    exec(command[1].replace("FOLDER/OF/TRAIN", "scratch/imagenet/train"))
-    assert (tmp_path / "index-scratch-train.json").read_text().count("JPEG") == 16
+    train_ids = json.loads(paths.train_classes.read_text())
+    Path("map_clsloc.txt").write_text("".join(f"{name} {each['id']} x\n" for name, each in train_ids.items()))
+    ground_truth = json.loads(paths.val_classes.read_text())
+    Path("ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{i}\n" for i in ground_truth.values()))
+    assert imagenet.main(arguments) == 2
+    commands = commands_told(capsys)
+    assert [command[0] for command in commands] == ["index", "classes", "index", "classes"]
+    for command in commands:
+        folders = (word.replace("FOLDER/OF/TRAIN", "scratch/imagenet/train") for word in command)
+        assert main([word.replace("FOLDER/OF/VAL", "scratch/imagenet/val") for word in folders]) == 0
+    made = {
+        name: json.loads(Path(name).read_text()) for name in ("index-scratch-train.json", "imagenet-val-classes.json")
+    }
+    assert sorted(made["index-scratch-train.json"]) == sorted(json.loads(paths.train_index.read_text()))
+    assert made["imagenet-val-classes.json"] == ground_truth
+    assert imagenet.main([*arguments, *SHORT, "--epochs=1", "--dataset-limit=8"]) == 0
+
+
+def test_the_command_for_an_index_of_a_bucket_names_it_and_the_credentials_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s3 keys.json").write_text('{"bucket_name": "images"}')
+    assert imagenet.main(["--dataset=s3", "--s3-credential-file=s3 keys.json"]) == 2
+    index = commands_told(capsys)[0]
+    assert index[:4] == ["index", "s3://images/FOLDER/OF/TRAIN", "--s3-credential-file", "s3 keys.json"]
+    assert index[-2:] == ["-o", "index-s3-train.json"]
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, capsys: Any) -> None:

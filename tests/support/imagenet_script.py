@@ -16,6 +16,7 @@ from benchmarking.imagenet_like import make_imagenet_like
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "imagenet.py"
 TIME_LIMIT_S = 200
+SHORT = ("--image-size=32", "--batch-size=8", "--num-workers=1", "--print-freq=1", "--seed=3", "--lr=0.01")
 
 
 def tiny_run(folder: Path) -> list[str]:
@@ -28,7 +29,7 @@ def tiny_run(folder: Path) -> list[str]:
         f"--train-classes-file={paths.train_classes}",
         f"--val-index-file={paths.val_index}",
         f"--val-classes-file={paths.val_classes}",
-        *("--image-size=32", "--batch-size=8", "--num-workers=1", "--print-freq=1", "--seed=3", "--lr=0.01"),
+        *SHORT,
     ]
 
 

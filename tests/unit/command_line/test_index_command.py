@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from aws_environment import isolate_aws
+from fake_azure import FakeAzure
+from provider_environment import isolate_providers
 
 from benchmarking.endpoint import S3Endpoint
 from concurrent_dataloader.command_line.main import main
@@ -67,6 +69,40 @@ def test_a_prefix_of_a_bucket_is_indexed_as_a_folder(
     expected = sorted(key for key in TREE if key.startswith("data/") and not key.endswith("/"))
     assert keys_of(output) == expected
     assert capsys.readouterr() == (f"{output}: {len(expected)} keys\n", "")
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAzure]:
+    isolate_providers(monkeypatch)
+    with FakeAzure() as server:
+        server.blobs |= TREE
+        yield server
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_other_providers_are_indexed_with_the_same_options(
+    scheme: str, endpoint: S3Endpoint, azure: FakeAzure, tmp_path: Path
+) -> None:
+    location, how = f"{scheme}://bucket/data", ["--endpoint-url", endpoint.url]
+    if scheme == "az":
+        location, how = "az://container/data", ["--endpoint-url", azure.url, "--account-name", "account"]
+    output = tmp_path / "index.jsonl"
+    assert main(["index", location, "-o", str(output), "--split", "--suffix", ".JPEG", *how]) == 0
+    for split in ("train", "val"):
+        index = load_index(tmp_path / f"index-{split}.jsonl")
+        assert list(index) == sorted(key for key in TREE if key.startswith(f"data/{split}/n") and key[-1] != "/")
+        assert {index.size_of(at) for at in range(len(index))} == {2}
+    assert main(["index", location, "-o", str(output), "--include", "*/n1/*", "--limit", "3", *how]) == 0
+    assert keys_of(output) == ["data/train/n1/0.JPEG", "data/train/n1/1.JPEG", "data/val/n1/0.JPEG"]
+    index, objects = str(tmp_path / "index-val.jsonl"), str(tmp_path / "objects")
+    assert main(["check", index, location, "--no-decode", *how]) == 0
+    assert main(["cache", "warm", index, location, "--cache-dir", objects, *how]) == 0
+
+
+def test_a_local_folder_may_be_a_uri(tree: Path, tmp_path: Path) -> None:
+    output = tmp_path / "index.json"
+    assert main(["index", (tree / "data" / "val").as_uri(), "-o", str(output), "--limit", "1"]) == 0
+    assert keys_of(output) == ["n0/0.JPEG"]
 
 
 def test_sizes_are_kept(endpoint: S3Endpoint, tmp_path: Path) -> None:
@@ -149,17 +185,29 @@ def test_an_inventory_in_a_bucket_is_indexed_in_order_below_the_location(endpoin
 
 
 WRONG = {
-    "nothing to list": (["-o", "OUT"], "location: expected s3://bucket/prefix or a local folder"),
+    "nothing to list": (["-o", "OUT"], "location: expected s3://bucket/prefix, another store, or a local folder"),
     "no folder": (["no/such/folder", "-o", "OUT"], "'no/such/folder' is no folder; expected s3://bucket/prefix"),
     "another scheme": (["ftp://host/path", "-o", "OUT"], "'ftp://host/path': expected s3://bucket/prefix"),
     "no bucket": (["s3:///path", "-o", "OUT"], "'s3:///path': expected"),
-    "option of a bucket": ([".", "-o", "OUT", "--unsigned"], "--unsigned goes with s3://bucket/prefix alone"),
+    "option of a bucket": (
+        [".", "-o", "OUT", "--unsigned"],
+        "--unsigned goes with a bucket, such as s3://bucket/prefix; '.' is a local folder",
+    ),
     "endpoint": (["s3://b/p", "-o", "OUT", "--endpoint-url", "host:80"], "endpoint_url: expected https://host"),
     "limit": ([".", "-o", "OUT", "--limit", "0"], "limit: expected an integer of at least 1"),
     "split": (["-o", "OUT", "--split", "s3://bucket/p"], "--split: expected different names of folders"),
     "upload": ([".", "-o", "OUT", "--upload", "bucket/key"], "--upload: expected s3://bucket/key"),
     "upload of several": ([".", "-o", "OUT", "--split", "--upload", "s3://b/key"], "s3://bucket/folder/ for several"),
-    "inventory of a folder": ([".", "-o", "OUT", "--inventory", "m.json"], "'.' is no bucket"),
+    "inventory of a folder": ([".", "-o", "OUT", "--inventory", "m.json"], "'.' is no bucket of S3"),
+    "inventory of another store": (["gs://b", "-o", "OUT", "--inventory", "m.json"], "'gs://b' is no bucket of S3"),
+    "unknown scheme": (["ftp://b/p", "-o", "OUT"], "'ftp://b/p': expected s3://bucket/prefix, gs://bucket/prefix, az:"),
+    "no container": (["gs://", "-o", "OUT"], "uri: expected gs://bucket"),
+    "option of another store": (["gs://b", "-o", "OUT", "--region", "r"], "region_name: does not go with gs://"),
+    "account of no az": (["s3://b", "-o", "OUT", "--account-name", "a"], "--account-name goes with az://container"),
+    "no account": (["az://c", "-o", "OUT"], "account_name: expected the storage account of az://c"),
+    "web server": (["https://h/p", "-o", "OUT"], "https://h/p: a web server cannot be listed"),
+    "upload beside a bucket of Google's": (["gs://b", "-o", "OUT", "--upload", "s3://b/"], "--upload: goes with s3://"),
+    "file URI of nothing": (["file:///nowhere/at/all", "-o", "OUT"], "'file:///nowhere/at/all' is no folder"),
 }
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from concurrent_dataloader.dataset.atomic_file import Part, replacing
 
@@ -29,6 +30,21 @@ def test_a_failing_block_leaves_the_old_file_and_no_part(tmp_path: Path) -> None
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder"):
         Part(tmp_path)
+
+
+def test_a_device_or_a_pipe_is_not_replaced_even_where_that_is_allowed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(FileExistsError, match=f"{path} is a device or a pipe; expected the name of a file"):
+            Part(path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "pipe"]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with full_disk(), pytest.raises(OSError, match=f"File too large: '{path}'"), replacing(path) as file:
+        file.write(bytes(100_000))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_publishing_returns_the_state_of_the_file_that_was_published(tmp_path: Path) -> None:

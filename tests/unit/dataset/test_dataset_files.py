@@ -15,7 +15,7 @@ from concurrent_dataloader._base.errors import (
     MissingFileError,
     OptionError,
 )
-from concurrent_dataloader.dataset import CredentialsFile
+from concurrent_dataloader.dataset import CredentialsFile, ScratchDataset
 from concurrent_dataloader.dataset.dataset_files import load_files, s3_options, with_cache
 from concurrent_dataloader.storage import StaticCredentials
 from concurrent_dataloader.storage.cache import CachedStore
@@ -76,8 +76,26 @@ def test_a_missing_index_without_a_url_says_how_to_make_one_and_which_entry_woul
     with pytest.raises(MissingFileError) as caught:
         load(tmp_path, file=file)
     message = str(caught.value)
-    assert f"there is no index file {tmp_path / 'index.json'}: make one with S3Dataset.index_all" in message
+    way = "make one with the command concurrent-dataloader index, S3Dataset.index_all"
+    assert f"there is no index file {tmp_path / 'index.json'}: {way}" in message
     assert "'train_index_file_download_url' in " + ("the credentials file s3.json" if file else "a credent") in message
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ((["a", "b"], None), r"index_file: .*got list; keys that are at hand go to IndexedDataset"),
+        ((7, None), r"index_file: expected the path of an index file, got int"),
+        (("index.json", {"a": 1}), r"classes_file: expected the path of a classes file, or None, got dict"),
+    ],
+)
+def test_a_file_that_is_named_by_no_path_is_refused_by_the_arguments_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[Any, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("index.json").write_bytes(INDEX)
+    with pytest.raises(OptionError, match=message):
+        ScratchDataset(*files)
 
 
 def test_a_missing_classes_file_without_a_url_names_the_other_way_out(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from concurrent_dataloader._base.errors import ClassesFileError, MissingFileError, OptionError
+from concurrent_dataloader._base.errors import ClassesFileError, IncompleteBody, MissingFileError, OptionError
 from concurrent_dataloader.dataset import KeyIndex, ScratchDataset
 from concurrent_dataloader.dataset.folder_classes import IMAGE_SUFFIXES, FolderClasses
 from concurrent_dataloader.dataset.folder_listing import list_all, list_class_folders
-from concurrent_dataloader.storage import MemoryStore
+from concurrent_dataloader.storage import LocalStore, MemoryStore
 
 FILES = (
     "n02/b.JPEG",
@@ -167,6 +167,21 @@ def test_a_wrong_argument_is_refused_before_anything_is_listed(
 def test_an_unknown_argument_is_named(tree: Path) -> None:
     with pytest.raises(TypeError, match=r"bucket_name.*expected some of limit, transform"):
         ScratchDataset.from_folder(tree, bucket_name="x")  # type: ignore[call-arg]
+
+
+def test_the_sizes_of_the_listing_are_kept(tree: Path) -> None:
+    write(tree, ["n02/a.jpg", "Zebra/\ufb00.jpg"], b"1234567")
+    store = LocalStore(tree)
+    for keys in (ScratchDataset.from_folder(tree).keys, list_all(store, "", None), list_all(store, "", ".jpg", 3)):
+        assert [keys.size_of(at) for at in range(len(keys))] == [len(store.get(key)) for key in keys]
+        assert 7 in map(keys.size_of, range(len(keys)))
+
+
+def test_a_file_that_has_changed_since_it_was_listed_is_an_error_that_names_it(tree: Path) -> None:
+    dataset = ScratchDataset.from_folder(tree, decoder=bytes)
+    write(tree, ["n01/w.jpg"], b"longer now")
+    with pytest.raises(IncompleteBody, match=r"n01/w\.jpg: 10 bytes arrived, 0 were listed"):
+        dataset[list(dataset.keys).index("n01/w.jpg")]
 
 
 def test_any_suffix_may_be_listed(tree: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -266,3 +267,8 @@ class TestRefusing:
         whole = gzip.compress(json.dumps(SOME_KEYS * 100).encode())
         assert "damaged gzip" in refusal_of(path, whole[:-20])
         assert "damaged gzip" in refusal_of(path, whole[:-6] + bytes(6))
+        assert "expected a whole one" in refusal_of(path, whole[:-6])
+
+    def test_a_folder_is_refused_with_what_was_expected(self, tmp_path: Path) -> None:
+        with pytest.raises(IndexFileError, match=f"^{re.escape(str(tmp_path))} is a folder; expected an index file"):
+            load_index(tmp_path)

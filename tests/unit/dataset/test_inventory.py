@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from concurrent_dataloader._base.errors import FileFormatError, MissingFileError, ObjectNotFound, OptionError
 from concurrent_dataloader.dataset.inventory import Inventory, LocalInventory, StoredInventory
@@ -168,28 +170,50 @@ PARQUET_SCHEMA = (
 def test_parquet_without_pyarrow_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     inventory = stored({"1.parquet": b"PAR1"}, fileFormat="Parquet", fileSchema=PARQUET_SCHEMA)
-    with pytest.raises(OptionError, match=r"needs pyarrow: pip install pyarrow"):
+    with pytest.raises(OptionError, match=r"needs pyarrow: pip install pyarrow.*extra 'parquet'"):
         list(inventory.objects())
 
 
-def test_parquet_files_are_read_without_decoding_keys() -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    columns = {
-        "bucket": ["source"] * 4,
-        "key": ["a%20b", "old", "gone", "c"],
-        "is_latest": [True, False, True, None],
-        "is_delete_marker": [False, False, True, None],
-        "size": [5, 1, None, None],
-    }
+def in_parquet(columns: dict[str, list[Any]]) -> Inventory:
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), file)
-    inventory = stored({"1.parquet": file.getvalue()}, fileFormat="Parquet", fileSchema=PARQUET_SCHEMA)
+    return stored({"1.parquet": file.getvalue()}, fileFormat="Parquet", fileSchema=PARQUET_SCHEMA)
+
+
+def test_parquet_files_are_read_without_decoding_keys() -> None:
+    inventory = in_parquet(
+        {
+            "bucket": ["source"] * 4,
+            "key": ["a%20b", "old", "gone", "c"],
+            "is_latest": [True, False, True, None],
+            "is_delete_marker": [False, False, True, None],
+            "size": [5, 1, None, None],
+        }
+    )
     assert list(inventory.objects()) == [ObjectInfo("a%20b", 5), ObjectInfo("c", -1)]
 
 
+def test_a_parquet_file_of_keys_alone_is_read() -> None:
+    assert list(in_parquet({"Key": ["b", "a"]}).objects()) == [ObjectInfo("b", -1), ObjectInfo("a", -1)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"bucket": ["source"]}, r"expected a column 'key', got bucket"),
+        ({"key": ["a", None]}, r"column 'key' holds None; expected strings"),
+        ({"key": [5]}, r"column 'key' holds 5; expected strings"),
+        ({"key": ["a"], "size": ["big"]}, r"column 'size' holds 'big'; expected whole numbers"),
+    ],
+)
+def test_a_parquet_file_with_other_columns_is_named_with_what_was_expected(
+    columns: dict[str, list[Any]], message: str
+) -> None:
+    with pytest.raises(FileFormatError, match=rf"data/1\.parquet.*: {message}"):
+        list(in_parquet(columns).objects())
+
+
 def test_a_damaged_parquet_file_is_named() -> None:
-    pytest.importorskip("pyarrow")
     inventory = stored({"1.parquet": b"PAR1"}, fileFormat="Parquet", fileSchema=PARQUET_SCHEMA)
     with pytest.raises(FileFormatError, match=r"1\.parquet is a damaged data file"):
         list(inventory.objects())

@@ -12,6 +12,7 @@ from concurrent_dataloader.dataset import key_index
 from concurrent_dataloader.dataset.key_batch import KeyBatch
 from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.dataset.memory_pack import pack_in_memory
+from concurrent_dataloader.storage import ObjectInfo
 
 ANY_TEXT = st.text(st.characters())  # surrogates too: a local file name that is no UTF-8 has them
 KEYS = st.lists(st.one_of(st.text(max_size=12), ANY_TEXT, st.sampled_from(["", "a", "ä", "😀", "a/../b", "/a"])))
@@ -30,6 +31,23 @@ def test_any_keys_come_back_in_order(keys: list[str]) -> None:
     assert list(index) == keys
     assert [index[at] for at in range(len(keys))] == keys
     assert [index[at - len(keys)] for at in range(len(keys))] == keys
+
+
+@given(st.lists(st.builds(ObjectInfo, st.text(max_size=12), st.integers(0, 2**63 - 1))))
+def test_what_a_listing_yields_comes_back_with_its_sizes(objects: list[ObjectInfo]) -> None:
+    index = KeyIndex.from_objects(iter(objects))
+    assert [ObjectInfo(key, index.size_of(at) or 0) for at, key in enumerate(index)] == objects
+
+
+@given(st.lists(st.lists(st.tuples(st.text(max_size=12), SIZES))))
+def test_joined_indexes_keep_keys_and_sizes(parts: list[list[tuple[str, int | None]]]) -> None:
+    index = KeyIndex.joined(sized(part) if part else KeyIndex.from_keys([]) for part in parts)
+    assert [(key, index.size_of(at)) for at, key in enumerate(index)] == [entry for part in parts for entry in part]
+
+
+def test_an_index_without_sizes_may_be_joined_with_one_that_has_them() -> None:
+    index = KeyIndex.joined([KeyIndex.from_keys(["a"]), sized([("b", 2)])[:1], KeyIndex.from_keys(["c"])])
+    assert [(key, index.size_of(at)) for at, key in enumerate(index)] == [("a", None), ("b", 2), ("c", None)]
 
 
 @given(KEYS, SLICES, SLICES)

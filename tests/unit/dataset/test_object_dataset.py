@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aws_environment import isolate_aws
 from fake_azure import FakeAzure
+from large_bodies import LARGE, lower_the_bounds
 from provider_environment import isolate_providers
 from raw_s3_server import BODY, RawS3Server, status
 
@@ -19,13 +20,15 @@ from benchmarking.endpoint import S3Endpoint
 from concurrent_dataloader import ObjectDataset, S3Dataset
 from concurrent_dataloader._base.errors import (
     AccessDenied,
+    IncompleteBody,
     IndexFileError,
     MissingFileError,
     OptionError,
     StorageError,
 )
 from concurrent_dataloader.dataset import listing_process
-from concurrent_dataloader.storage import LocalStore, ObstoreStore, S3Store
+from concurrent_dataloader.storage import LocalStore, ObstoreStore, S3Options, S3Store
+from concurrent_dataloader.storage.large_objects import spans_of
 
 OBJECTS = {
     "data/cat/2.jpg": b"cat 2",
@@ -107,6 +110,33 @@ def test_without_classes_samples_are_the_images_below_the_prefix(
     assert dataset[1] == b"beside"
     assert len(ObjectDataset.from_uri(uri, suffix=None, limit=2, **how)) == 2
     assert list(ObjectDataset.from_uri(uri, suffix=".txt", **how).keys) == ["data/ant/notes.txt"]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_the_sizes_of_the_listing_are_kept_and_bodies_held_against_them(
+    scheme: str, bucket: S3Endpoint, azure: FakeAzure
+) -> None:
+    uri, how = place(scheme, bucket, azure)
+    for dataset in (
+        ObjectDataset.from_uri(uri, decoder=bytes, **how),
+        ObjectDataset.from_uri(uri, class_folders=True, decoder=bytes, **how),
+    ):
+        assert [dataset.keys.size_of(at) for at in range(len(dataset))] == [len(OBJECTS[key]) for key in dataset.keys]
+    S3Store(S3Options("bucket", bucket.url)).put("data/cat/1.JPG", b"another body")
+    azure.blobs["data/cat/1.JPG"] = b"another body"
+    with pytest.raises(IncompleteBody, match=r"data/cat/1\.JPG.*12 bytes arrived, 5 were listed"):
+        dataset[IN_ORDER.index("data/cat/1.JPG")]
+
+
+@pytest.mark.parametrize("client", ["obstore", "boto3", "aiobotocore"])
+def test_a_large_object_that_was_listed_is_read_by_ranges_alone(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower_the_bounds(monkeypatch)
+    with S3Endpoint({"train/cat/1.jpg": LARGE}, bucket="bucket") as endpoint:
+        dataset = S3Dataset.from_prefix("s3://bucket/train", endpoint_url=endpoint.url, client=client, decoder=bytes)
+        endpoint.reset_stats()
+        assert dataset[0] == (LARGE, 0)
+        assert endpoint.stats().requests.keys() == {"GET"}
+        assert endpoint.stats().statuses == {"206": len(spans_of(len(LARGE)))}
 
 
 def test_a_bucket_is_s3s_with_all_that_s3dataset_takes(bucket: S3Endpoint) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 
 from concurrent_dataloader.dataset import sorted_runs
 from concurrent_dataloader.dataset.page_spool import PageSpool
@@ -49,3 +51,9 @@ def test_runs_are_sorted_and_merged_and_a_key_comes_once(monkeypatch: pytest.Mon
     numbers = [at * 37 % 101 for at in range(101)]
     objects = [ObjectInfo(f"{number:03d}", number) for number in [*numbers, 5, 100]]
     assert list(in_order(objects, run=10)) == [ObjectInfo(f"{number:03d}", number) for number in range(101)]
+
+
+def test_a_full_disk_is_told_with_the_name_of_its_folder() -> None:
+    named = f"File too large: '{tempfile.gettempdir()}'"
+    with full_disk(), pytest.raises(OSError, match=named), closing(PageSpool(0)) as spool:
+        spool.put(PAGE * 20)

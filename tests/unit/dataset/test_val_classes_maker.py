@@ -67,7 +67,7 @@ class TestGroundTruth:
         steps = translation(kit, IDS)
         assert steps == {1: 1, 490: 66}
         assert val_classes_from_ground_truth(listed("490\n1\n"), steps) == {"0": 66, "1": 1}
-        with pytest.raises(ClassesFileError, match="line 2: class id 3 is in none of the lists"):
+        with pytest.raises(ClassesFileError, match="line 2: class id 3 cannot be translated"):
             val_classes_from_ground_truth(listed("490\n3\n"), steps)
 
 

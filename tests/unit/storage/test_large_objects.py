@@ -8,11 +8,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_environment import isolate_aws
+from large_bodies import LARGE
 
 from concurrent_dataloader._base.errors import StorageError
 from concurrent_dataloader._base.request_events import listen
@@ -27,23 +26,8 @@ from concurrent_dataloader.storage.large_objects import (
 from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
 
 WAIT_S = 20.0
-LARGE = os.urandom(1_000_001)
-SMALL = os.urandom(1_000)
 
-
-@pytest.fixture(autouse=True)
-def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    isolate_aws(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def _little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large begins at 100,000 bytes, so that tests need not send gigabytes."""
-    for name in ("LARGE_BYTES", "LARGE_UNLISTED_BYTES", "PART_BYTES"):
-        monkeypatch.setattr(large_objects, name, 100_000)
-
-
-little = pytest.mark.usefixtures("_little")
+little = pytest.mark.usefixtures("low_bounds")
 
 
 @pytest.mark.parametrize("size_bytes", [8 << 20, (8 << 20) + 1, (64 << 20) + 3, 10**9 + 7])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_environment import isolate_aws
+from large_bodies import LARGE, SMALL, lower_the_bounds
 from raw_s3_server import BODY, RawS3Server, whole_whatever_the_range
 from store_contract import on_loop
 
@@ -17,24 +17,12 @@ from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, Storag
 from concurrent_dataloader.storage import ObjectOptions, ObjectStore, ObstoreStore, S3Options, S3Store, large_objects
 from concurrent_dataloader.storage.large_objects import spans_of
 
-WAIT_S = 20.0
-LARGE = os.urandom(1_000_001)
-SMALL = os.urandom(1_000)
+little = pytest.mark.usefixtures("low_bounds")
 
 
 @pytest.fixture(autouse=True)
 def _aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate_aws(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def _little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large begins at 100,000 bytes, so that tests need not send gigabytes."""
-    for name in ("LARGE_BYTES", "LARGE_UNLISTED_BYTES", "PART_BYTES"):
-        monkeypatch.setattr(large_objects, name, 100_000)
-
-
-little = pytest.mark.usefixtures("_little")
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +115,7 @@ def test_obstore_reads_the_first_part_of_an_unknown_size_from_its_first_answer(e
 
 @pytest.mark.parametrize("client", ["obstore", "boto3", "aiobotocore"])
 def test_a_store_that_ignores_ranges_is_read_whole(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_objects, "LARGE_BYTES", len(BODY))
-    monkeypatch.setattr(large_objects, "PART_BYTES", 10)
+    lower_the_bounds(monkeypatch, 10)
     with RawS3Server() as server:
         server.plan(then=whole_whatever_the_range)
         store = S3Store(S3Options("bucket", server.url, client=client))
@@ -138,9 +125,8 @@ def test_a_store_that_ignores_ranges_is_read_whole(client: Any, monkeypatch: pyt
         assert len(server.seen) == 1
 
 
+@little
 def test_one_deadline_is_for_all_parts(endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_objects, "LARGE_BYTES", 100_000)
-    monkeypatch.setattr(large_objects, "PART_BYTES", 100_000)
     monkeypatch.setattr(large_objects, "MAX_RANGES", 1)  # one part after another
     endpoint.configure(faults=(Fault("drip", bytes_per_s=400_000),))  # a quarter of a second a part, 11 parts
     store = S3Store(S3Options("bucket", endpoint.url, deadline_s=1.0, read_timeout_s=0.4))

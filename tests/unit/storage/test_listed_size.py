@@ -72,7 +72,7 @@ def test_an_object_that_has_changed_since_is_an_error_that_names_both_sizes(
     get: Callable[..., bytes], received: bytes
 ) -> None:
     store = ChangingStore(received)
-    with pytest.raises(IncompleteBody, match="changed since the listing") as caught:
+    with pytest.raises(IncompleteBody, match="changed since the listing; list it again") as caught:
         get(store, "some/key", len(BODY))
     assert f"fake://bucket/some/key: {len(received)} bytes arrived, 100 were listed" in str(caught.value)
     assert len(store.hints) == 2
