@@ -10,6 +10,7 @@ from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.dataset.credentials_file import load_credentials_file
 from concurrent_dataloader.dataset.dataset_files import s3_options
 from concurrent_dataloader.storage import LocalStore, S3Store
+from concurrent_dataloader.storage.scrub import shown_uri
 
 _EXPECTED = "expected s3://bucket/prefix or a local folder"
 
@@ -65,7 +66,7 @@ def open_object(location: str, arguments: Namespace, expected: str, **more: Any)
     scheme, _, rest = location.partition("://")
     bucket_name, _, key = rest.partition("/")
     if scheme != "s3" or not bucket_name:
-        raise OptionError(f"{location!r}: {expected}")
+        raise OptionError(f"{shown_uri(location)}: {expected}")
     file = None if arguments.s3_credential_file is None else load_credentials_file(arguments.s3_credential_file)
     options = s3_options(
         file,

@@ -19,6 +19,7 @@ from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.dataset.memory_pack import pack_in_memory
 from concurrent_dataloader.dataset.packed_copy import CopyWriter, copies_of, open_copy, settled_status, source_of
 from concurrent_dataloader.dataset.packed_keys import PackedKeys
+from concurrent_dataloader.dataset.path_argument import as_path
 
 __all__ = ["check_index", "load_index", "write_index"]
 
@@ -43,7 +44,9 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
         MissingFileError: There is no such file.
         IndexFileError: It is not what it should be; the message names file, entry or byte, and what was expected.
     """
-    path = Path(path)
+    path = as_path("index_file", path)
+    if os.path.isdir(path):
+        raise IndexFileError(f"{path} is a folder; expected an index file")
     packed = None
     try:
         large = path.stat().st_size >= PACKED_COPY_FROM_BYTES
@@ -53,6 +56,8 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
         return KeyIndex(packed or pack_in_memory(_batches(path)))
     except FileNotFoundError:
         raise MissingFileError(f"there is no index file {path}") from None
+    except OSError as error:
+        raise IndexFileError(f"{path} cannot be read: {error.strerror}; expected an index file") from error
 
 
 def check_index(path: Path) -> None:
