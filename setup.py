@@ -24,6 +24,12 @@ setup(
     package_data={"concurrent_dataloader": ["py.typed"]},
     entry_points={"console_scripts": ["concurrent-dataloader = concurrent_dataloader.command_line.main:main"]},
     python_requires=">=3.11",
+    classifiers=[  # what is tested; later versions of Python are not refused
+        "License :: OSI Approved :: BSD License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+    ],
     install_requires=[
         "torch>=2.13",
         "torchvision>=0.28",

@@ -62,11 +62,13 @@ class Verdict:
         delay_s: Seconds before the answer.
         refusal: The error that is answered; None: what was asked for.
         transfer: How the answer goes over the wire; None: whole, and the connection is kept.
+        lagging_keys: Shell pattern of the keys that a listing shows as they once were; None: of none.
     """
 
     delay_s: float = 0.0
     refusal: Refusal | None = None
     transfer: Transfer | None = None
+    lagging_keys: str | None = None
 
 
 class Behaviour(Protocol):

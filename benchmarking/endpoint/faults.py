@@ -11,7 +11,7 @@ from typing import Any
 from benchmarking.endpoint.behaviour import Refusal, Transfer, Verdict
 from benchmarking.endpoint.s3_request import S3Request
 
-ACTIONS = ("status", "reset", "short", "long", "stuck", "drip", "delay")
+ACTIONS = ("status", "reset", "short", "long", "stuck", "drip", "delay", "lag")
 S3_CODES = {
     400: "ExpiredToken",
     403: "AccessDenied",
@@ -31,9 +31,13 @@ class Fault:
             connection is reset at `at_byte`. ``"short"``: it is closed `missing_bytes` before the body's end.
             ``"long"``: `surplus_bytes` follow the announced body, then it is closed. ``"stuck"``: from `at_byte` on
             nothing more is sent. ``"drip"``: the body goes at `bytes_per_s`. ``"delay"``: `delay_s` is added.
+            ``"lag"``: a listing shows what matches `key` as it was when the script began: not yet what was PUT since,
+            still what was deleted, the old size of what was replaced. Reads are not behind.
         key: Shell pattern of the keys it concerns, case-sensitive; ``"*"`` is all.
-        kinds: The requests it concerns: any of ``"GET"``, ``"HEAD"``, ``"LIST"``, ``"PUT"``.
-        attempts: The attempts at one key that fail, counted from 1; empty: every one.
+        kinds: The requests it concerns: any of ``"GET"``, ``"HEAD"``, ``"LIST"``, ``"PUT"``, ``"DELETE"``; a lag
+            concerns ``"LIST"`` alone, whatever stands here.
+        attempts: The attempts at one key that fail, counted from 1; empty: every one. Pages of listings are counted
+            together.
         fraction: Share of the requests so chosen that fail, drawn with the endpoint's seed.
         limit: At most this many requests fail in all, which makes a burst; None: no limit.
         at_byte: Bytes of the body that are still sent; None: not even the header is.
@@ -67,7 +71,7 @@ class Fault:
         Raises:
             ValueError: A value is out of its range.
         """
-        object.__setattr__(self, "kinds", tuple(self.kinds))
+        object.__setattr__(self, "kinds", ("LIST",) if self.action == "lag" else tuple(self.kinds))
         object.__setattr__(self, "attempts", tuple(self.attempts))
         if self.action not in ACTIONS:
             raise ValueError(f"fault action {self.action!r} is unknown; expected one of {', '.join(ACTIONS)}")
@@ -87,6 +91,8 @@ class Fault:
             verdict.refusal = Refusal(self.status, code, "a scripted fault", self.retry_after_s)
         elif self.action == "delay":
             verdict.delay_s += self.delay_s
+        elif self.action == "lag":
+            verdict.lagging_keys = self.key
         else:
             verdict.transfer = self._transfer()
 
@@ -137,7 +143,7 @@ class FaultScript:
         attempt = self._attempts[request.kind, request.key]
         return (
             request.kind in fault.kinds
-            and fnmatchcase(request.key, fault.key)
+            and (fault.action == "lag" or fnmatchcase(request.key, fault.key))  # a lag's pattern is for what is listed
             and (not fault.attempts or attempt in fault.attempts)
             and (fault.limit is None or self._used[number] < fault.limit)
             and (fault.fraction >= 1.0 or self._random.random() < fault.fraction)

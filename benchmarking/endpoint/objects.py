@@ -6,6 +6,7 @@ import bisect
 import hashlib
 from collections.abc import Iterable, Mapping
 from email.utils import formatdate
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,7 @@ class Bucket:
         """Takes the objects by key."""
         self._objects = dict(objects or {})
         self._keys = sorted(self._objects)  # Python's order of strings is that of their UTF-8 bytes
+        self._before: dict[str, StoredObject | None] = {}  # what was changed since `remember`, as it was then
 
     def get(self, key: str) -> StoredObject | None:
         """Returns an object, or None where there is none of that key."""
@@ -69,9 +71,32 @@ class Bucket:
 
     def put(self, key: str, stored: StoredObject) -> None:
         """Adds an object or replaces it."""
+        self._before.setdefault(key, self._objects.get(key))
         if key not in self._objects:
             bisect.insort(self._keys, key)
         self._objects[key] = stored
+
+    def delete(self, key: str) -> None:
+        """Removes an object, if it is there."""
+        if key in self._objects:
+            self._before.setdefault(key, self._objects[key])
+            self._keys.pop(bisect.bisect_left(self._keys, key))
+            del self._objects[key]
+
+    def remember(self) -> None:
+        """Makes the present state the one that `as_remembered` goes back to."""
+        self._before = {}
+
+    def as_remembered(self, pattern: str) -> Bucket:
+        """Returns a bucket in which the keys that match a shell pattern are as they were at the last `remember`.
+
+        It takes a copy of all keys wherever one of them has changed.
+        """
+        changed = {key: stored for key, stored in self._before.items() if fnmatchcase(key, pattern)}
+        if not changed:
+            return self
+        objects: dict[str, StoredObject | None] = {**self._objects, **changed}
+        return Bucket({key: stored for key, stored in objects.items() if stored is not None})
 
     def page(self, prefix: str, delimiter: str, after: str, size: int) -> tuple[list[Entry], bool]:
         """Returns one page of a listing, and whether more follows.

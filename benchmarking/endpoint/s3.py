@@ -43,8 +43,12 @@ class S3Service:
         self._name = bucket_name
         self._bucket = bucket
 
-    def answer(self, request: S3Request) -> Answer:
+    def answer(self, request: S3Request, lagging_keys: str | None = None) -> Answer:
         """Returns the answer to a request, an error included.
+
+        Args:
+            request: The request.
+            lagging_keys: Shell pattern of the keys that a listing shows as they were at the last `forget_changes`.
 
         Raises:
             MalformedRequestError: A header or the body is not what HTTP and S3 expect.
@@ -58,14 +62,22 @@ class S3Service:
             case "GET" | "HEAD":
                 return self._read(request)
             case "LIST":
-                result = list_objects(self._name, self._bucket, http.query)
+                shown = self._bucket if lagging_keys is None else self._bucket.as_remembered(lagging_keys)
+                result = list_objects(self._name, shown, http.query)
                 return refuse(result, http) if isinstance(result, Refusal) else xml_answer(200, result)
             case "BUCKET":
                 return Answer(200, response_head(200, {"x-amz-bucket-region": REGION, "Content-Length": 0}))
             case "PUT":
                 return self._put(request)
+            case "DELETE":
+                self._bucket.delete(request.key)  # as S3, which says the same of a key that is not there
+                return Answer(204, response_head(204, {}))
             case _:
                 return _not_implemented(http)
+
+    def forget_changes(self) -> None:
+        """Makes the present objects those that a lagging listing shows."""
+        self._bucket.remember()
 
     def _read(self, request: S3Request) -> Answer:
         stored = self._bucket.get(request.key)

@@ -16,8 +16,8 @@ class S3Request:
         http: The request as it came.
         bucket: The bucket's name; empty for the root.
         key: The object's key, percent-decoded; empty for a request on the bucket.
-        kind: ``"GET"``, ``"HEAD"`` and ``"PUT"`` of an object, ``"LIST"`` and ``"BUCKET"`` (HEAD) of a bucket,
-            ``"CONTROL"``, or ``"OTHER"``.
+        kind: ``"GET"``, ``"HEAD"``, ``"PUT"`` and ``"DELETE"`` of an object, ``"LIST"`` and ``"BUCKET"`` (HEAD) of a
+            bucket, ``"CONTROL"``, or ``"OTHER"``.
         arrived_s: When it came, on a monotonic clock, in seconds.
         serving: Requests that are being served at that moment, this one and refused ones not counted.
     """
@@ -44,7 +44,7 @@ class S3Request:
     def _kind(self) -> str:
         method = self.http.method
         if self.key:
-            return method if method in ("GET", "HEAD", "PUT") else "OTHER"
+            return method if method in ("GET", "HEAD", "PUT", "DELETE") else "OTHER"
         if self.bucket == CONTROL_BUCKET:
             return "CONTROL"
         if not self.bucket:

@@ -50,7 +50,7 @@ class EndpointServer:
             behaviour.decide(request, verdict)
         if verdict.refusal is not None:
             return verdict, refuse(verdict.refusal, request.http)
-        return verdict, self._service.answer(request)
+        return verdict, self._service.answer(request, verdict.lagging_keys)
 
     async def run(self, port: int, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Listens on the loopback interface until the event is set.
@@ -77,6 +77,7 @@ class EndpointServer:
     def _use(self, settings: EndpointSettings) -> None:
         self._settings = settings
         self._chain = build_chain(settings, self.counters.faults)
+        self._service.forget_changes()
 
     def _control(self, http: HttpRequest) -> Answer:
         if http.method == "POST":

@@ -14,7 +14,8 @@ class EndpointStats:
     """The endpoint's counters since its start, or since they were last set to zero.
 
     Attributes:
-        requests: Requests by kind: ``"GET"``, ``"HEAD"``, ``"PUT"`` of objects, ``"LIST"``, ``"BUCKET"``, ``"OTHER"``.
+        requests: Requests by kind: ``"GET"``, ``"HEAD"``, ``"PUT"``, ``"DELETE"`` of objects, ``"LIST"``, ``"BUCKET"``,
+            ``"OTHER"``.
         statuses: Answers by HTTP status, as text.
         faults: Scripted faults that were applied, by action.
         body_bytes: Bytes of bodies that were to be sent.

@@ -48,8 +48,7 @@ class Tally:
             statuses: Its answers by HTTP status.
         """
         shown = {"faults made": endpoint_faults, "HTTP answers": statuses, "errors told": dict(self.errors)}
-        names = ("loaders", "epochs", "breaks", "batches", "samples", "skipped", "replaced", "fetches", "retries")
-        lines = [f"{name:<14}{self.counts[name]:>10}" for name in (*names, "throttled", "hedges", "hedges_won")]
+        lines = [f"{name:<14}{self.counts[name]:>10}" for name in _SHOWN]
         for title, counts in shown.items():
             lines += [title, *(f"  {name:<24}{count:>8}" for name, count in sorted(counts.items()))]
         lines += [" ".join(f"{kind} = {self.counts[kind]}" for kind in FAULTS_OF_OURS)]
@@ -57,3 +56,7 @@ class Tally:
 
 
 _MOST_REMARKS = 20
+_SHOWN = (
+    *("loaders", "epochs", "breaks", "kills", "left_by_killed", "batches", "samples", "skipped", "replaced"),
+    *("fetches", "retries", "throttled", "hedges", "hedges_won"),
+)

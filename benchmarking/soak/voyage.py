@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarking.soak.checker import Expectation, stand_in
+from benchmarking.soak.deaths import remove_folders_of_the_killed
+from benchmarking.soak.epoch import read_an_epoch
 from benchmarking.soak.gauges import Gauges, leaks_since
 from benchmarking.soak.objects import make_dataset
 from benchmarking.soak.tally import Tally
@@ -54,7 +56,10 @@ def sail(course: Course, tally: Tally) -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # so that temporary files of others are not taken for ours
         before = None
         for _ in range(1 + _LOADERS):
+            kills = tally.counts["kills"]
             _use_a_loader(course, checksums, draw, tally)
+            most = (tally.counts["kills"] - kills) * course.workers
+            tally.counts["left_by_killed"] += remove_folders_of_the_killed(folder, most)
             leaks: list[str] = [] if before is None else leaks_since(before)
             if leaks:
                 tally.complain("leaked", f"{course.client}: {', '.join(leaks)}", len(leaks))
@@ -64,18 +69,27 @@ def sail(course: Course, tally: Tally) -> None:
 
 def _use_a_loader(course: Course, checksums: dict[int, int], draw: random.Random, tally: Tally) -> None:
     options = _options(course.workers, draw)
+    batch_size = draw.choice([1, 4, 16, 32])
     expectation = Expectation(course.keys, checksums, options["on_error"])
     sampler: list[int] = []
-    dataset = make_dataset(course.url, course.keys, course.client)
-    batch_size = draw.choice([1, 4, 16, 32])
-    loader: DataLoader[Any] = DataLoader(dataset, batch_size, sampler=sampler, max_error_rate=1.0, **options)
-    tally.counts["loaders"] += 1
+
+    def make() -> DataLoader[Any]:
+        tally.counts["loaders"] += 1
+        dataset = make_dataset(course.url, course.keys, course.client)
+        return DataLoader(dataset, batch_size, sampler=sampler, max_error_rate=1.0, **options)
+
+    loader = make()
     for _ in range(draw.randint(1, 3)):
-        sampler[:] = draw.choices(range(len(course.keys)), k=draw.choice([7, 100, 300]))
-        _read_an_epoch(loader, sampler, expectation, draw, tally)
-        if not options.get("persistent_workers"):
-            _add_stats(loader, tally)
-    if options.get("persistent_workers"):
+        rest = draw.choices(range(len(course.keys)), k=draw.choice([7, 100, 300]))
+        while rest:
+            sampler[:] = rest
+            rest = read_an_epoch(loader, sampler, expectation, draw, tally)
+            if not loader.persistent_workers:
+                _add_stats(loader, tally)
+            elif rest:  # persistent workers do not come back: what is left is read by a new loader
+                _add_stats(loader, tally)
+                loader = make()
+    if loader.persistent_workers:
         _add_stats(loader, tally)
 
 
@@ -91,35 +105,6 @@ def _options(workers: int, draw: random.Random) -> dict[str, Any]:
     if workers:
         options |= {"persistent_workers": draw.random() < 0.5, "prefetch_factor": draw.choice([1, 2, 4])}
     return options
-
-
-def _read_an_epoch(
-    loader: DataLoader[Any], sampler: list[int], expectation: Expectation, draw: random.Random, tally: Tally
-) -> None:
-    size = loader.batch_size or 1
-    requests = [sampler[at : at + size] for at in range(0, len(sampler), size)]
-    batches_read = draw.randrange(len(requests)) if draw.random() < 0.3 else None
-    iterator = iter(loader)
-    failed_before = len(loader.stats().failed_samples)
-    for number, asked in enumerate(requests):
-        if number == batches_read:
-            tally.counts["breaks"] += 1
-            return
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            rest = sum(map(len, requests[number:]))
-            tally.complain("lost", f"the epoch ended {rest} samples too early", rest)
-            return
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is judged
-            expectation.check_error(asked, error, tally)
-            continue
-        failed = loader.stats().failed_samples
-        expectation.check_batch(asked, batch, list(failed[failed_before:]), tally)
-        failed_before = len(failed)
-    tally.counts["epochs"] += 1
-    if next(iterator, None) is not None:
-        tally.complain("doubled", "a batch after the epoch's last")
 
 
 def _add_stats(loader: DataLoader[Any], tally: Tally) -> None:

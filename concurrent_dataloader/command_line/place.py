@@ -11,6 +11,7 @@ from concurrent_dataloader.dataset.credentials_file import load_credentials_file
 from concurrent_dataloader.dataset.dataset_files import s3_options
 from concurrent_dataloader.dataset.store_uri import open_store
 from concurrent_dataloader.storage import LocalStore, ObjectStore, S3Store
+from concurrent_dataloader.storage.scrub import shown_uri
 
 _EXPECTED = "expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or a local folder"
 _OTHER_SCHEMES = ("gs", "az", "https", "http", "file")
@@ -74,7 +75,7 @@ def open_object(location: str, arguments: Namespace, expected: str, **more: Any)
     scheme, _, rest = location.partition("://")
     bucket_name, _, key = rest.partition("/")
     if scheme != "s3" or not bucket_name:
-        raise OptionError(f"{location!r}: {expected}")
+        raise OptionError(f"{shown_uri(location)}: {expected}")
     if arguments.account_name is not None:
         raise OptionError(f"--account-name goes with az://container alone, not with s3://{bucket_name}")
     file = None if arguments.s3_credential_file is None else load_credentials_file(arguments.s3_credential_file)

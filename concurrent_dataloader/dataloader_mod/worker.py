@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from concurrent_dataloader._base import torch_private
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
+from concurrent_dataloader.dataloader_mod.unfetched import be_silent_of_unfetched_tensors
 
 
 def _worker_loop(*args: Any, **kwargs: Any) -> None:
@@ -54,6 +56,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     # The garbage collector of a forked worker would touch, and so copy, each page of the parent's heap: 0.2 s before
     # the first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
     gc.freeze()
+    be_silent_of_unfetched_tensors()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
     parent = _Parent()
@@ -195,8 +198,9 @@ def answer_unpicklable_batches(data_queue: Any, where: str) -> None:
     """
 
     def answer(error: Exception, message: Any) -> None:
-        if isinstance(message, tuple) and not isinstance(error, BrokenPipeError):  # else nobody reads any more
+        if isinstance(message, tuple):
             plain = RuntimeError(f"the batch cannot be sent to the main process: {error!r}")
-            data_queue.put((message[0], torch_private.wrap_exception(plain, where)))
+            with contextlib.suppress(ValueError):  # closed meanwhile: nobody waits for it any more
+                data_queue.put((message[0], torch_private.wrap_exception(plain, where)))
 
     data_queue._on_queue_feeder_error = answer

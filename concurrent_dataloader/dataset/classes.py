@@ -12,6 +12,7 @@ from typing import Protocol
 
 from concurrent_dataloader._base.errors import ClassesFileError, OptionError
 from concurrent_dataloader.dataset.json_object import read_json_object
+from concurrent_dataloader.dataset.path_argument import as_path
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def load_classes(path: str | os.PathLike[str], class_id_base: int | None = None)
     """
     if class_id_base is not None and (type(class_id_base) is not int or class_id_base < 0):
         raise OptionError(f"class_id_base: expected a whole number from 0 on, or None, got {class_id_base!r}")
-    path = Path(path)
+    path = as_path("classes_file", path)
     entries = read_json_object(path, ClassesFileError, _EXPECTED)
     if not entries:
         raise ClassesFileError(f"{path} has no entries; {_EXPECTED}")

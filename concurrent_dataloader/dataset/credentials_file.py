@@ -11,6 +11,7 @@ from typing import Literal
 
 from concurrent_dataloader._base.errors import CredentialsFileError, OptionError
 from concurrent_dataloader.dataset.json_object import read_json_object
+from concurrent_dataloader.dataset.path_argument import as_path
 from concurrent_dataloader.storage import S3Options, StaticCredentials
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
         CredentialsFileError: An entry is missing, no string, or no bucket or endpoint; the message names file and
             entry, and shows no value.
     """
-    path = Path(path)
+    path = as_path("s3_credential_file", path)
     entries = read_json_object(path, CredentialsFileError, _EXPECTED)
     urls = [download_entry(split, kind) for split in DATASET_TYPES for kind in ("index", "classes")]
     known = {name for pair in _SPELLINGS for name in pair} | {*_PLACE, *urls}

@@ -21,6 +21,7 @@ from concurrent_dataloader.dataset.credentials_file import (
 from concurrent_dataloader.dataset.download import download
 from concurrent_dataloader.dataset.index_file import check_index, index_path, load_index
 from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.dataset.path_argument import as_path
 from concurrent_dataloader.storage import S3Options, S3Store
 from concurrent_dataloader.storage.cache import CachedStore
 from concurrent_dataloader.storage.protocol import ObjectStore
@@ -51,18 +52,15 @@ def s3_options(file: CredentialsFile | None, *, bucket_name: str | None = None, 
     if file is not None:
         named = ("endpoint_url", "region_name", "addressing_style", "ca_bundle")
         options |= {name: value for name in named if (value := getattr(file, name)) is not None}
-    options |= {name: _text(name, value) for name, value in given.items() if value is not None}
+    options |= {name: value for name, value in given.items() if value is not None}
+    if "ca_bundle" in options:
+        options["ca_bundle"] = str(as_path("ca_bundle", options["ca_bundle"]))
     if bucket_name is None and file is not None:
         bucket_name = file.bucket_name
     if bucket_name is None:
         where = f'"bucket_name" of the credentials file {file.path}' if file else "a credentials file"
         raise OptionError(f"bucket_name: expected the name of a bucket, here or in {where}")
     return S3Options(bucket_name, fallback_credentials=file.credentials if file else None, **options)
-
-
-def _text(name: str, value: Any) -> Any:
-    """Returns a path as the string that `S3Options` hold, and everything else as it is."""
-    return os.fspath(value) if name == "ca_bundle" else value
 
 
 def read_with_boto3(options: S3Options, bucket_name: str, key: str) -> bytes:
@@ -101,14 +99,15 @@ def load_files(
         raise OptionError(f"dataset_type: expected one of {', '.join(DATASET_TYPES)}, got {dataset_type!r}")
 
     def provide(path: PathLike, kind: FileKind, check: Callable[[Path], object]) -> Path:
-        path, entry = _path(path, kind), download_entry(dataset_type, kind)
+        path = index_path(path) if kind == "index" else as_path("classes_file", path)
+        entry = download_entry(dataset_type, kind)
         url = file.download_urls.get(entry) if file else None
         if file is not None and url is not None:
             try:
                 download(url, path, check=check, read_s3=read_s3)
             except CredentialsFileError as error:
                 raise CredentialsFileError(f"{file.path}: entry {entry!r}: {error}") from None
-        elif not path.exists():
+        elif not os.path.exists(path):  # unlike Path.exists, it takes a name that is too long for one that is not there
             where = f"the credentials file {file.path}" if file else "a credentials file"
             raise MissingFileError(
                 f"there is no {kind} file {path}: {_HOW_TO_MAKE[kind]}, or name its URL as {entry!r} in {where}"
@@ -123,14 +122,6 @@ def load_files(
     return keys, load_classes(path, class_id_base)
 
 
-def _path(given: PathLike, kind: FileKind) -> Path:
-    if kind == "index":
-        return index_path(given)
-    if isinstance(given, (str, os.PathLike)):
-        return Path(given)
-    raise OptionError(f"classes_file: expected the path of a classes file, or None, got {type(given).__name__}")
-
-
 def with_cache(store: ObjectStore, use_cache: bool, cache_dir: PathLike | None, cache_max_bytes: int) -> ObjectStore:
     """Returns the store, behind a cache on local disk if one is wanted.
 
@@ -142,5 +133,5 @@ def with_cache(store: ObjectStore, use_cache: bool, cache_dir: PathLike | None, 
     """
     if not use_cache:
         return store
-    folder = objects_folder() if cache_dir is None else Path(cache_dir)
+    folder = objects_folder() if cache_dir is None else as_path("cache_dir", cache_dir)
     return CachedStore(store, cache_dir=folder, max_bytes=cache_max_bytes)

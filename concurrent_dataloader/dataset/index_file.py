@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from concurrent_dataloader._base.errors import IndexFileError, MissingFileError, OptionError
+from concurrent_dataloader._base.errors import IndexFileError, MissingFileError
 from concurrent_dataloader.dataset.index_writer import PACKED_COPY_FROM_BYTES, write_index
 from concurrent_dataloader.dataset.json_keys import read_keys
 from concurrent_dataloader.dataset.key_batch import KeyBatch, find_bad_key
@@ -19,6 +19,7 @@ from concurrent_dataloader.dataset.key_index import KeyIndex
 from concurrent_dataloader.dataset.memory_pack import pack_in_memory
 from concurrent_dataloader.dataset.packed_copy import CopyWriter, copies_of, open_copy, settled_status, source_of
 from concurrent_dataloader.dataset.packed_keys import PackedKeys
+from concurrent_dataloader.dataset.path_argument import as_path
 
 __all__ = ["check_index", "load_index", "write_index"]
 
@@ -58,16 +59,14 @@ def load_index(path: str | os.PathLike[str]) -> KeyIndex:
         raise IndexFileError(
             f"{path} is a folder; expected an index file, such as concurrent-dataloader index makes of a folder"
         ) from None
+    except OSError as error:
+        raise IndexFileError(f"{path} cannot be read: {error.strerror}; expected an index file") from error
 
 
 def index_path(given: object) -> Path:
     """Returns the argument as a path; raises OptionError if it is none, but the list of keys itself, perhaps."""
-    if isinstance(given, (str, os.PathLike)):
-        return Path(given)
-    raise OptionError(
-        f"index_file: expected the path of an index file, got {type(given).__name__}; keys that are at hand go to "
-        "IndexedDataset(store, keys), or through write_index(...) into a file"
-    )
+    hint = "; keys that are at hand go to IndexedDataset(store, keys), or through write_index(...) into a file"
+    return as_path("index_file", given, hint=hint)
 
 
 def check_index(path: Path) -> None:

@@ -71,8 +71,8 @@ class IndexedDataset(Dataset[Any]):
         packed = keys if isinstance(keys, KeyIndex) else KeyIndex.from_keys(keys)
         self.store = store
         self.keys = packed[:limit]
-        self.transform = transform
-        self.target_transform = target_transform
+        self.transform = check_callable("transform", transform)
+        self.target_transform = check_callable("target_transform", target_transform)
         self._classes = classes
         self._targets: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
         self._decode = resolve_decoder(decoder)
@@ -121,7 +121,7 @@ class IndexedDataset(Dataset[Any]):
 
     def set_transform(self, transform: Transform | None) -> None:
         """Sets what is called with each decoded image; workers that run already keep what they have."""
-        self.transform = transform
+        self.transform = check_callable("transform", transform)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -196,6 +196,13 @@ def check_limit(limit: int | None) -> None:
     """Raises OptionError unless the limit is a whole number from 1 on, or None."""
     if limit is not None and (type(limit) is not int or limit < 1):
         raise OptionError(f"limit: expected a whole number from 1 on, or None for all, got {limit!r}")
+
+
+def check_callable(name: str, value: Transform | None) -> Transform | None:
+    """Returns the argument; raises OptionError unless it can be called, or is None."""
+    if value is not None and not callable(value):
+        raise OptionError(f"{name}: expected a callable or None, got {value!r}")
+    return value
 
 
 def check_decode_in(decode_in: DecodeIn) -> DecodeIn:

@@ -25,6 +25,8 @@ def read_json_object(path: Path, error_type: type[FileFormatError], expected: st
         body = path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}; {expected}") from None
+    except OSError as error:
+        raise error_type(f"{path} cannot be read: {error.strerror}; {expected}") from error
     value, text, problem = None, "", "does not hold a JSON object"
     try:
         text = body.decode("utf-8-sig")

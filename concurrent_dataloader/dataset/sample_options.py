@@ -11,6 +11,7 @@ from concurrent_dataloader.dataset.indexed_dataset import (
     DecodeIn,
     IndexedDataset,
     Transform,
+    check_callable,
     check_decode_in,
     check_limit,
 )
@@ -67,6 +68,8 @@ class Plan:
         self.store = store
         self.limit = options.get("limit")
         check_limit(self.limit)
+        check_callable("transform", options.get("transform"))
+        check_callable("target_transform", options.get("target_transform"))
         resolve_decoder(options.get("decoder", "pil"))
         check_decode_in(options.get("decode_in", "process"))
         cache = (options.pop("use_cache", False), options.pop("cache_dir", None))

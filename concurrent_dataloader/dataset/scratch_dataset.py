@@ -23,6 +23,7 @@ from concurrent_dataloader.dataset.folder_listing import check_suffix, list_clas
 from concurrent_dataloader.dataset.index_maker import index_objects, listed_for
 from concurrent_dataloader.dataset.indexed_dataset import DecodeIn, IndexedDataset, Transform
 from concurrent_dataloader.dataset.key_filter import KeyFilter, Patterns
+from concurrent_dataloader.dataset.path_argument import as_path
 from concurrent_dataloader.dataset.sample_options import Plan, SampleOptions
 from concurrent_dataloader.storage import LocalStore
 
@@ -126,7 +127,7 @@ class ScratchDataset(IndexedDataset):
             StorageError: A folder is not there or cannot be read.
         """
         check_suffix(suffix)
-        store = LocalStore(Path(path))
+        store = LocalStore(as_path("path", path))
         plan = Plan(store, **options)
         return plan.dataset(cls, *list_class_folders(store, "", suffix))
 
@@ -174,4 +175,4 @@ class ScratchDataset(IndexedDataset):
 
 
 def _root(local_path: PathLike | None) -> Path | None:
-    return None if local_path is None else Path(local_path)
+    return None if local_path in (None, "") else as_path("local_path", local_path)

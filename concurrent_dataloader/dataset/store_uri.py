@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.dataset.credentials_file import load_credentials_file
 from concurrent_dataloader.dataset.dataset_files import PathLike, s3_options
+from concurrent_dataloader.dataset.path_argument import as_path
 from concurrent_dataloader.storage import LocalStore, ObjectOptions, ObjectStore, ObstoreStore, S3Store
-from concurrent_dataloader.storage.options import AddressingStyle, ClientName
+from concurrent_dataloader.storage.options import AddressingStyle, ClientName, is_bucket_name
+from concurrent_dataloader.storage.scrub import shown_uri
 
 _EXPECTED = (
     "expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, http(s)://host/path or file:///path"
 )
+
+
+# A key may hold "?" and "=", but with these words it is a signed URL of Azure, Google or AWS under another scheme.
+_SIGNED = re.compile(r"\?.*(?i:\b(sig|signature|x-(amz|goog)-signature)=)", re.DOTALL)
 
 
 class StoreOptions(TypedDict, total=False):
@@ -64,8 +70,9 @@ def open_store(uri: str, **options: Unpack[StoreOptions]) -> tuple[ObjectStore, 
     """
     scheme, separator, rest = uri.partition("://") if isinstance(uri, str) else ("", "", "")
     if not separator or scheme not in _GOES_WITH:
-        shown = f"{scheme}://..." if separator else repr(uri) if isinstance(uri, str) else type(uri).__name__
-        raise OptionError(f"uri: {_EXPECTED}, got {shown}")
+        raise OptionError(f"uri: {_EXPECTED}, got {shown_uri(uri)}")
+    if _SIGNED.search(rest):
+        raise OptionError(f"uri: {_EXPECTED}, got one with a signature, which belongs to the credentials")
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() - set(_GOES_WITH[scheme]):
         raise OptionError(f"{name}: does not go with {scheme}://; expected {_shown(_GOES_WITH[scheme])}")
@@ -74,7 +81,7 @@ def open_store(uri: str, **options: Unpack[StoreOptions]) -> tuple[ObjectStore, 
     if scheme == "file":
         return LocalStore(_local_folder(uri)), ""
     if "ca_bundle" in given:
-        given["ca_bundle"] = str(given["ca_bundle"])
+        given["ca_bundle"] = str(as_path("ca_bundle", given["ca_bundle"]))
     if scheme in ("http", "https"):
         return ObstoreStore(ObjectOptions(uri, **given)), ""
     container, _, prefix = rest.partition("/")
@@ -93,10 +100,10 @@ def s3_store(uri: str, *, s3_credential_file: PathLike | None = None, **options:
         OptionError: The URI names no bucket, or an option is wrong.
     """
     if not isinstance(uri, str) or not uri.startswith("s3://"):
-        raise OptionError(f"uri: expected s3://bucket/prefix, got {uri!r}")
+        raise OptionError(f"uri: expected s3://bucket/prefix, got {shown_uri(uri)}")
     bucket_name, _, prefix = uri.removeprefix("s3://").partition("/")
-    if not bucket_name:
-        raise OptionError(f"uri: expected s3://bucket/prefix, got {uri!r}, which names no bucket")
+    if not is_bucket_name(bucket_name):
+        raise OptionError(f"uri: expected s3://bucket/prefix, got {shown_uri(uri)}, which names no bucket")
     file = None if s3_credential_file is None else load_credentials_file(s3_credential_file)
     return S3Store(s3_options(file, bucket_name=bucket_name, **options)), _as_folder(prefix)
 
@@ -106,10 +113,10 @@ def _as_folder(prefix: str) -> str:
 
 
 def _local_folder(uri: str) -> Path:
-    parts = urlsplit(uri)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:
-        raise OptionError(f"uri: expected file:///path of an absolute folder, got {uri!r}")
-    return Path(url2pathname(parts.path))
+    host, slash, path = uri.removeprefix("file://").partition("/")
+    if host not in ("", "localhost") or not slash or "?" in path or "#" in path:
+        raise OptionError(f"uri: expected file:///path of an absolute folder, got {shown_uri(uri)}")
+    return as_path("uri", url2pathname(f"/{path}"))
 
 
 def _shown(names: tuple[str, ...]) -> str:

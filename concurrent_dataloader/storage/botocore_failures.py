@@ -14,6 +14,7 @@ from concurrent_dataloader._base.errors import (
     ObjectNotFound,
     StorageError,
     StorageTimeout,
+    UnreadableKeyError,
 )
 from concurrent_dataloader.storage.ranges import RangePastEnd
 from concurrent_dataloader.storage.retry import Failure
@@ -85,6 +86,8 @@ def classify_botocore(error: Exception) -> Failure | None:
     import botocore.exceptions as boto
     import urllib3.exceptions
 
+    if isinstance(error, UnicodeEncodeError):
+        return Failure(UnreadableKeyError, "its key has a character that UTF-8 cannot write")
     if isinstance(error, boto.ClientError):
         return _classify_answer(error.response)
     if isinstance(error, _credential_errors()):

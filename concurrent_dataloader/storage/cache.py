@@ -82,7 +82,8 @@ class CachedStore:
         require_file_locks()
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or not 0 < max_bytes <= _LARGEST_BOUND:
             raise OptionError(
-                f"max_bytes of the cache must be a whole number of bytes above 0 (and below 2**63), not {max_bytes!r}"
+                f"max_bytes (cache_max_bytes of a dataset) must be a whole number of bytes above 0 (and below 2**63), "
+                f"not {max_bytes!r}"
             )
         self._store, self._max_bytes = store, max_bytes
         self._cache_dir = Path(cache_dir).expanduser().absolute()  # a worker may have another working directory

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.storage.request_options import RequestOptions, check_endpoint_url
+from concurrent_dataloader.storage.scrub import shown_uri
 
 ClientName = Literal["obstore", "boto3", "aiobotocore"]
 AddressingStyle = Literal["auto", "path", "virtual"]
+
+# What botocore takes: names, also the old and looser ones, and Amazon resource names of access points.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:[A-Za-z0-9._:-]+")
+_REGION = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")  # it becomes a part of a host's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,13 @@ class S3Options(RequestOptions):
     addressing_style: AddressingStyle = "auto"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bucket_name, str) or not self.bucket_name or "/" in self.bucket_name:
-            raise OptionError(f"bucket_name: expected a bucket's name without '/', got {self.bucket_name!r}")
+        if not is_bucket_name(self.bucket_name):
+            raise OptionError(
+                "bucket_name: expected a bucket's name (letters, digits, '.', '-' and '_'), got "
+                f"{shown_uri(self.bucket_name)}"
+            )
+        if self.region_name is not None and not _is_region(self.region_name):
+            raise OptionError(f"region_name: expected a region such as 'eu-west-1', got {self.region_name!r}")
         if self.client not in get_args(ClientName):
             raise OptionError(f"client: expected one of {', '.join(get_args(ClientName))}, got {self.client!r}")
         static: object = self.fallback_credentials
@@ -89,6 +100,15 @@ class S3Options(RequestOptions):
         if self.addressing_style not in styles:
             raise OptionError(f"addressing_style: expected one of {', '.join(styles)}, got {self.addressing_style!r}")
         self.check_requests()
+
+
+def is_bucket_name(name: object) -> bool:
+    """Whether a bucket can have that name."""
+    return isinstance(name, str) and _BUCKET.fullmatch(name) is not None
+
+
+def _is_region(name: object) -> bool:
+    return isinstance(name, str) and not name.isdigit() and _REGION.fullmatch(name) is not None
 
 
 def check_addressing(style: AddressingStyle, endpoint_url: str) -> None:

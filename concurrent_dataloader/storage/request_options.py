@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from concurrent_dataloader._base.errors import OptionError
+from concurrent_dataloader.storage.scrub import shown_uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +51,32 @@ class RequestOptions:
             raise OptionError(f"ca_bundle: expected the path of a PEM file, got {self.ca_bundle!r}, which is no file")
 
 
-def check_endpoint_url(url: str) -> None:
-    """Raises OptionError unless the URL is ``http(s)://host[:port][/path]`` without credentials or query."""
-    expected = "endpoint_url: expected https://host[:port], or http://host[:port] for plain HTTP"
-    given: object = url
-    try:
-        if not isinstance(given, str):  # bytes are split, too, but into bytes
-            raise TypeError(f"a URL is a string, not {type(given).__name__}")
-        parts = urlsplit(url)
-        _ = parts.port  # parsed only when read
-    except (ValueError, TypeError) as error:
-        raise OptionError(f"{expected}, got something that is no URL") from error
+def check_endpoint_url(url: str, name: str = "endpoint_url") -> None:
+    """Raises OptionError unless the URL is ``http(s)://host[:port][/path]`` without credentials or query.
+
+    Args:
+        url: What was given.
+        name: The argument's name, for the message.
+    """
+    expected = f"{name}: expected https://host[:port], or http://host[:port] for plain HTTP"
+    parts = _split(url)
+    if parts is None:
+        raise OptionError(f"{expected}, got something that is no URL")
     if "@" in parts.netloc:
         raise OptionError(f"{expected}, got one with credentials in it; pass them as credentials")
     if parts.query or parts.fragment:  # not shown: what signs a URL stands there
         raise OptionError(f"{expected}, got one with a query or fragment")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OptionError(f"{expected}, got {url!r}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc:
+        raise OptionError(f"{expected}, got {shown_uri(url)}")
+
+
+def _split(url: object) -> SplitResult | None:
+    """Returns the parts of a URL; None if it is none. Nothing is kept of urllib's error, which may quote a password."""
+    if not isinstance(url, str) or not url.isprintable():  # bytes are split, too; control characters are passed over
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # parsed only when read
+    except ValueError:
+        return None
+    return parts

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from fuzzing import ANYTHING, FUZZ, JSON, SCALARS, SECRET, arguments
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from concurrent_dataloader import DataLoader
@@ -20,13 +21,6 @@ from concurrent_dataloader.dataset.download import download
 from concurrent_dataloader.dataset.index_file import load_index
 from concurrent_dataloader.storage.options import S3Options, StaticCredentials
 
-FUZZ = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SECRET = "wJalrXUtnFEMIsecret"
-
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12))
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner))
-ANYTHING = st.one_of(SCALARS, st.binary(max_size=8), st.lists(SCALARS, max_size=3), st.tuples(SCALARS), st.just(object))
-
 TRAIN = {"n02119789": {"id": 1, "name": "kit_fox"}, "n02100735": {"id": 2, "name": "English_setter"}}
 VAL = {"0": 490, "1": 361, "2": 1}
 CREDENTIALS = {
@@ -37,11 +31,6 @@ CREDENTIALS = {
     "train_index_file_download_url": f"https://example.org/index.json?signature={SECRET}",
 }
 INDEX = ["train/n01440764/n01440764_10026.JPEG", "ä b/ü.png", 'quote"d\\', "😀"]
-
-
-def arguments(*names):
-    """Some of the named arguments, with any value."""
-    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, ANYTHING))
 
 
 def damaged(valid):

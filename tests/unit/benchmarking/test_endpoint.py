@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from endpoint_client import LARGE, OBJECTS, ODD_KEY, SMALL, read
 
-from benchmarking.endpoint import S3Endpoint
+from benchmarking.endpoint import Fault, S3Endpoint
 
 
 def test_a_get_returns_the_body_with_the_headers_of_s3(s3: Any) -> None:
@@ -100,7 +100,7 @@ def test_start_after_leaves_out_what_comes_before(s3: Any) -> None:
 
 
 def test_other_operations_are_refused_and_not_faked(s3: Any) -> None:
-    for call in (lambda: s3.delete_object(Bucket="data", Key="small.bin"), lambda: s3.list_objects(Bucket="data")):
+    for call in (lambda: s3.get_object_acl(Bucket="data", Key="small.bin"), lambda: s3.list_objects(Bucket="data")):
         with pytest.raises(ClientError, match="NotImplemented"):
             call()
 
@@ -111,6 +111,39 @@ def test_a_put_object_is_there_for_gets_and_listings(s3: Any) -> None:
     assert s3.get_object(Bucket="data", Key="put/a b.json")["Body"].read() == LARGE
     listed = s3.list_objects_v2(Bucket="data", Prefix="put/")
     assert [(entry["Key"], entry["Size"]) for entry in listed["Contents"]] == [("put/a b.json", len(LARGE))]
+
+
+def test_a_deleted_object_is_gone_for_gets_and_listings_and_may_be_deleted_again(s3: Any) -> None:
+    s3.put_object(Bucket="data", Key="short-lived", Body=b"x")
+    for _ in range(2):
+        s3.delete_object(Bucket="data", Key="short-lived")
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket="data", Key="short-lived")
+    assert s3.list_objects_v2(Bucket="data", Prefix="short-lived")["KeyCount"] == 0
+
+
+def test_a_lagging_listing_shows_the_past_of_its_keys_while_reads_show_the_present(
+    s3: Any, endpoint: S3Endpoint
+) -> None:
+    for key in ("lag/gone", "lag/replaced", "lag/same", "other/gone"):
+        s3.put_object(Bucket="data", Key=key, Body=b"old")
+    past = [(key, 3) for key in ("lag/gone", "lag/replaced", "lag/same")]
+    endpoint.configure(faults=[Fault("lag", key="lag/*", attempts=(1, 2, 3))])
+    for key in ("lag/gone", "other/gone", "never/there"):
+        s3.delete_object(Bucket="data", Key=key)
+    for key in ("lag/new", "lag/replaced", "lag/replaced", "other/new"):
+        s3.put_object(Bucket="data", Key=key, Body=b"newer")
+
+    def listed(prefix: str, **options: Any) -> list[tuple[str, int]]:
+        answer = s3.list_objects_v2(Bucket="data", Prefix=prefix, **options)
+        return [(entry["Key"], entry["Size"]) for entry in answer.get("Contents", [])]
+
+    assert listed("lag/") == past
+    assert listed("lag/", StartAfter="lag/gone", MaxKeys=1) == past[1:2]
+    assert listed("other/") == [("other/new", 5)]  # its pattern leaves them alone
+    assert listed("lag/") == [("lag/new", 5), ("lag/replaced", 5), ("lag/same", 3)]  # the fourth listing is up to date
+    assert s3.get_object(Bucket="data", Key="lag/replaced")["Body"].read() == b"newer"
+    assert endpoint.stats().faults == {"lag": 3}
 
 
 def test_a_put_in_aws_chunks_with_a_trailing_checksum_is_decoded(endpoint: S3Endpoint) -> None:

@@ -118,6 +118,13 @@ def test_a_fraction_of_faults_is_drawn_the_same_for_the_same_seed() -> None:
     assert 30 < sum(first) < 90
 
 
+def test_a_lag_concerns_listings_alone_and_only_at_its_attempts() -> None:
+    faults = script(Fault("lag", key="new/*", attempts=(2, 3)))
+    assert decide(faults, request("/b/new/1")).lagging_keys is None
+    found = [decide(faults, request("/b?list-type=2")).lagging_keys for _ in range(4)]
+    assert found == [None, "new/*", "new/*", None]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"action": "explode"}, {"action": "status", "status": 200}, {"action": "drip", "bytes_per_s": 0}, {"key": "k"}],

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarking.soak import epoch
 from benchmarking.soak.__main__ import main
 from benchmarking.soak.checker import REPLACED, Expectation, stand_in
+from benchmarking.soak.deaths import Deaths, remove_folders_of_the_killed
+from benchmarking.soak.epoch import read_an_epoch
 from benchmarking.soak.gauges import Gauges, leaks_since
 from benchmarking.soak.objects import fingerprint, make_objects
 from benchmarking.soak.tally import FAULTS_OF_OURS, Tally
+from concurrent_dataloader import DataLoader
 from concurrent_dataloader._base.errors import DatasetError, ObjectNotFound
 from concurrent_dataloader.dataloader_mod.stats import FailedSample
 
@@ -69,6 +75,86 @@ def test_an_error_must_be_a_stores_and_name_a_sample_of_its_batch(error, is_prom
     tally = Tally()
     Expectation(KEYS, CHECKSUMS, "raise").check_error([1, 2], error, tally)
     assert bool(tally.counts["untold"]) is not is_promised
+
+
+KILLED = "DataLoader worker (pid(s) 77) exited unexpectedly"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_a_death", "is_promised"),
+    [
+        (RuntimeError(f"{KILLED}. It was fetching samples 1 (key-1), 2 (key-2)."), True, True),
+        (RuntimeError("DataLoader worker (pid 77) is killed by signal: Killed."), True, True),  # it owed nothing
+        (RuntimeError(f"{KILLED}. It was fetching samples 4 (key-4)."), True, False),  # which has come already
+        (RuntimeError(f"{KILLED}. It was fetching samples 1 (key-2)."), True, False),
+        (RuntimeError("DataLoader worker (pid(s) 77, 78) exited unexpectedly"), True, False),  # nobody has killed 78
+        (RuntimeError("key-1 is gone"), False, True),
+        (ConnectionResetError("by peer"), False, True),
+    ],
+)
+def test_a_death_must_be_told_with_the_pid_of_a_victim_and_samples_that_have_not_come(error, is_a_death, is_promised):
+    tally = Tally()
+    deaths = Deaths(KEYS, tally)
+    deaths._victims.append(77)
+    assert deaths.is_told_by(error, [[0, 1], [2, 3]]) is is_a_death
+    assert bool(tally.counts["untold"]) is not is_promised
+    assert not Deaths(KEYS, tally).is_told_by(RuntimeError(KILLED), [[0]])  # nobody was killed
+
+
+def test_no_more_folders_are_forgiven_than_workers_were_killed(tmp_path):
+    for name in ("pymp-a", "pymp-b", "pymp-c", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "listener").touch()
+    assert remove_folders_of_the_killed(str(tmp_path), 2) == 2
+    assert sorted(os.listdir(tmp_path)) == ["other", "pymp-c"]
+
+
+class Waits(torch.utils.data.Dataset):
+    """Its samples from the second on come only from a worker that finds the gate open."""
+
+    def __init__(self, gate: Path) -> None:
+        self._gate = gate
+
+    def __len__(self) -> int:
+        return len(KEYS)
+
+    def describe(self, index: int) -> str:
+        return KEYS[index]
+
+    def fetch(self, index: int) -> int:
+        while index >= 2 and not self._gate.exists():
+            threading.Event().wait(0.01)
+        return index
+
+    def process(self, index: int, raw: int) -> torch.Tensor:
+        return torch.tensor([raw, CHECKSUMS[raw]])
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.process(index, self.fetch(index))
+
+
+def test_after_a_death_the_rest_is_what_has_not_come_and_a_fresh_iteration_gives_it(tmp_path, monkeypatch):
+    class Draw(random.Random):
+        """No break, and a kill before the second batch."""
+
+        def random(self):
+            return 1.0 - kills
+
+        def randrange(self, *bounds):
+            return 1
+
+    monkeypatch.setattr(epoch, "_BREAKS", 0.0)
+    sampler, tally, kills = [0, 1, 2, 5, 4, 4], Tally(), 1.0
+    loader = DataLoader(Waits(tmp_path / "gate"), 2, sampler=sampler, num_workers=1, prefetch_factor=1)
+    expectation = Expectation(KEYS, CHECKSUMS, "raise")
+    rest = read_an_epoch(loader, list(sampler), expectation, Draw(0), tally)
+    assert rest == [2, 5, 4, 4]
+    assert (tally.counts["samples"], tally.counts["kills"], tally.counts["epochs"]) == (2, 1, 0)
+    assert tally.errors == {"killed worker that owed": 1}
+    (tmp_path / "gate").touch()
+    sampler[:], kills = rest, 0.0
+    assert read_an_epoch(loader, list(sampler), expectation, Draw(0), tally) == []
+    assert (tally.counts["samples"], tally.counts["epochs"], tally.is_clean) == (6, 1, True)
 
 
 def test_nothing_read_is_not_clean():
