@@ -163,7 +163,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         )
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
         # An error that a worker sent makes a reference cycle with this iterator. When it is collected, its queues would
-        # be closed before torch's __del__ can send the final messages, and each worker waited for 5 s: so they are held.
+        # be closed before torch's __del__ can send the final messages, and each worker waited for 5 s: they are held.
         weakref.finalize(self, _let_go, self._index_queues).atexit = False
 
     def receive(self, data: Any, waited_s: float) -> Any:
