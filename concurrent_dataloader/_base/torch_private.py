@@ -2,8 +2,8 @@
 
 The worker process runs torch's own `_worker_loop`, and every batch is put together by torch's own fetcher: seeds,
 signal handlers, the watch on the parent, resuming, answering and shutting down all stay torch's. We only change what
-that loop is given: the queue that it reads, the dataset that it asks for samples, and its init function. In the main
-process, torch's iterators are subclassed here with their private points as methods of plain names.
+that loop is given: the queue that it reads, the dataset that it asks for samples, and its init function. torch's
+iterators are subclassed here with their private points as methods of plain names.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.utils.data import _utils
 from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoaderIter, _SingleProcessDataLoaderIter
 
 from concurrent_dataloader._base.errors import UnsupportedTorchError
+from concurrent_dataloader._base.handed_over import make_process
 from concurrent_dataloader._base.override import Override
 
 T_co = TypeVar("T_co", covariant=True)
@@ -150,7 +151,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
         def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
             del target  # torch's loop, or what a script has put in its place: the target runs it as it was imported
-            return context.Process(target=worker_target, **kwargs)
+            return make_process(context, worker_target, **kwargs)
 
         super().__init__(
             Override(
@@ -161,9 +162,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             )
         )
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
-        # An error that a worker sent makes a reference cycle with this iterator. When the cycle is collected, a queue
-        # that is part of it is closed before torch's __del__ can send the workers their final message, and the main
-        # process then waits 5 s for each of them. Held from outside, the queues are no garbage until __del__ has run.
+        # An error that a worker sent makes a reference cycle with this iterator. When it is collected, its queues would
+        # be closed before torch's __del__ can send the final messages, and each worker waited for 5 s: they are held.
         weakref.finalize(self, _let_go, self._index_queues).atexit = False
 
     def receive(self, data: Any, waited_s: float) -> Any:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 FIRST_AUTO_FETCHES = 8
-"""Where ``"auto"`` begins: five doublings below its bound, and gentle to a store that others use too."""
+"""Where ``"auto"`` begins to learn: five doublings below its bound, and gentle to a store that others use too."""
+FIRST_WAVE = 64
+"""What ``"auto"`` starts at once before it has learnt anything, and only once: a batch of torch's usual sizes.
+
+No batch can be handed out before all its samples are there, so these have to be fetched whatever there is to learn;
+eight by eight they would take eight round trips, and the first batch is what a user waits for at every start.
+"""
 
 _INTERVAL_S = 0.1  # shortest measurement; below it the scheduling of two busy cores is most of what one sees
 _WAVES = (
@@ -55,11 +61,12 @@ class _Measurement:
 class ConcurrencyLimit:
     """The number of fetches that may be in flight in this process, as it is now.
 
-    With ``adaptive`` it starts at `FIRST_AUTO_FETCHES` and doubles as long as that raises the goodput, goes back where
-    it did not, and then probes by a quarter up and a fifth down now and then. It rises only while fetches wait for
-    their turn: where the consumer is the slower one, more in flight would gain nothing. When the store refuses requests
-    for their rate (throttling), it falls, by half at the most, to a little less than what the goodput of the last
-    moments needed in flight; then it feels its way up again. A limit that was given falls and recovers likewise.
+    With ``adaptive`` `FIRST_WAVE` fetches may start at once; no other follows until fewer than `FIRST_AUTO_FETCHES` of
+    them are out. From there it doubles as long as that raises the goodput, goes back where it did not, and then probes
+    by a quarter up and a fifth down now and then. It rises only while fetches wait for their turn: where the consumer
+    is the slower one, more in flight would gain nothing. When the store refuses requests for their rate (throttling),
+    it falls, by half at the most, to a little less than what the goodput of the last moments needed in flight; then it
+    feels its way up again. A limit that was given falls and recovers likewise.
 
     Attributes:
         maximum: Upper bound, which a limit that was given starts from.
@@ -72,9 +79,9 @@ class ConcurrencyLimit:
     value: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.value = min(FIRST_AUTO_FETCHES, self.maximum) if self.adaptive else self.maximum
+        self.value = min(FIRST_WAVE, self.maximum) if self.adaptive else self.maximum
         self._measurement = _Measurement()
-        self._doubling = self.adaptive
+        self._doubling = self._in_first_wave = self.adaptive
         self._before: tuple[int, float] | None = None  # limit and goodput before the change that is being measured
         self._baseline = 0.0
         self._first_try = 0.0  # goodput of a doubling that did not pay at its first measurement
@@ -103,6 +110,8 @@ class ConcurrencyLimit:
             self._recent = [*self._recent[-20:], (now_s, self._total)]
         if self._throttled_s is not None:
             self._recover(now_s)
+        elif self._in_first_wave:
+            self._take_back_first_wave(self.value - 1)
         elif self.adaptive:
             self._measure(now_s, median_s, saturated)
 
@@ -112,10 +121,19 @@ class ConcurrencyLimit:
         if self._throttled_s is not None and now_s - self._stepped_s < gap_s:
             self._throttled_s = now_s
             return
+        if self._in_first_wave:
+            self._take_back_first_wave(FIRST_AUTO_FETCHES)
         needed = _THROTTLE_SHARE * self._goodput(now_s) * median_s
         self._set(max(1, min(self.value - 1, max(round(needed), self.value // 2))))
         self._throttled_s = self._stepped_s = now_s
         self._doubling, self._before, self._first_try = False, None, 0.0
+
+    def _take_back_first_wave(self, limit: int) -> None:
+        """Lowers the limit as the first wave ends, so that learning begins with few in flight."""
+        small = min(FIRST_AUTO_FETCHES, self.maximum)
+        self._in_first_wave = limit > small
+        self.value = max(limit, small)
+        self._measurement = _Measurement(skip=small)  # what is still out belongs to the wave
 
     def _goodput(self, now_s: float) -> float:
         """Fetches per second in about the last second."""

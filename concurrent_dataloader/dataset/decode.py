@@ -6,13 +6,15 @@ import importlib.util
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader.dataset.image_bytes import opened, to_rgb, to_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 Decoder = Callable[[bytes], Any]
 
@@ -65,6 +67,8 @@ def decode_torchvision(data: bytes) -> torch.Tensor:
     Raises:
         DecodeError: The bytes are no image that either can read, or have more pixels than Pillow allows.
     """
+    import torch  # here: the command line checks images without it
+
     # Pillow reads the header first, in a fiftieth of the decoding time. torchvision believes whatever size a header
     # claims; of an animated GIF it decodes all frames; and a PNG with one damaged byte ends the process with a
     # segmentation fault (0.29.1; 24,000 damaged JPEGs and WebPs did not).

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from concurrent_dataloader._base.errors import DecodeError
+
+if TYPE_CHECKING:
+    import torch
 
 _WIDE_GREY_FORMATS = ("PNG", "PPM")  # they hold 16 bits of grey where Pillow says mode "I"
 _GREY_STEPS = 257  # 65535 / 255: what one step of 8 bits is in 16 bits
@@ -44,4 +47,6 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
     The values of a pixel lie side by side (torch's ``channels_last``), as in what ``torchvision.io`` decodes:
     torchvision resizes that twice as fast as one plane of colour after another (184 us against 357 at 500 x 375).
     """
+    import torch  # here: the command line checks images without it
+
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

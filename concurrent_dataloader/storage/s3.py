@@ -8,6 +8,7 @@ from typing import Any
 
 from concurrent_dataloader.storage import obstore_process
 from concurrent_dataloader.storage.attempt_clients import Limits
+from concurrent_dataloader.storage.fork_imports import import_before_fork
 from concurrent_dataloader.storage.obstore_objects import ObstoreObjects, addressable
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
@@ -52,6 +53,7 @@ class S3Store:
         self._aiobotocore = AiobotocoreObjects(options, self._connection, self._describe_request, self._renew)
         if options.client == "aiobotocore":
             require_aiobotocore()
+        import_before_fork("botocore.session", *["obstore.store"] * (options.client == "obstore"))
 
     @property
     def options(self) -> S3Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from simulated_store import Simulation, Store, auto
 
-from concurrent_dataloader.dataloader_mod.concurrency import FIRST_AUTO_FETCHES, ConcurrencyLimit
+from concurrent_dataloader.dataloader_mod.concurrency import FIRST_AUTO_FETCHES, FIRST_WAVE, ConcurrencyLimit
 
 FIXED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
@@ -24,7 +24,9 @@ def test_auto_comes_near_the_best_fixed_number_within_five_seconds_without_much_
 def test_auto_does_not_rise_where_the_consumer_is_the_slower_one():
     learnt = Simulation(Store(0.03, 6000), auto(), consumes_per_s=150).run(12)
     assert learnt.rate(5, 12) == pytest.approx(150, rel=0.05)
-    assert max(limit for _, _, limit in learnt.log) <= 32  # the first 128 it fetched as fast as it could
+    assert (
+        max(limit for at_s, _, limit in learnt.log if at_s > 0.1) <= 32
+    )  # the first 128 it fetched as fast as it could
 
 
 def test_auto_learns_anew_when_the_latency_has_risen():
@@ -78,3 +80,31 @@ def test_the_limit_never_falls_below_one():
     for step in range(20):
         limit.throttled(float(step), 0.01)
     assert limit.value == 1
+
+
+def test_a_first_batch_of_64_takes_one_round_trip_and_no_more_follow_until_few_of_it_are_out():
+    learnt = Simulation(Store(0.1, 6000), auto()).run(0.18)  # up to the first answer after that
+    assert [done for at_s, done, _ in learnt.log if at_s < 0.18][-1] == FIRST_WAVE
+    assert learnt.workers[0].limit.value == FIRST_AUTO_FETCHES
+    assert learnt.workers[0].in_flight == FIRST_AUTO_FETCHES - 1  # one has just been answered
+
+
+def test_a_store_that_refuses_the_first_wave_gets_less_than_the_small_start():
+    limit = auto()
+    limit.throttled(0.03, 0.03)
+    assert limit.value == FIRST_AUTO_FETCHES // 2
+
+
+def test_a_small_maximum_bounds_the_first_wave_too():
+    limit = auto(maximum=4)
+    assert limit.value == 4
+    limit.completed(0.1, 0.1, saturated=True)
+    assert limit.value == 4
+
+
+@pytest.mark.parametrize("allowed", [500, 1000])
+def test_the_refusals_of_the_first_wave_cost_no_retry_storm(allowed):
+    store = Store(0.03, 6000, allowed=allowed)
+    throttled = Simulation(store, auto(), auto()).run(10)
+    done = throttled.log[-1][1]
+    assert (done + store.refused) / done <= 1.2
