@@ -18,13 +18,15 @@ from torch.utils.data import ConcatDataset, Subset
 class TwoPhaseDataset(Protocol):
     """A map-style dataset with ``dataset[i] == dataset.process(i, dataset.fetch(i))``.
 
-    Four more methods are optional:
+    Four more methods and an attribute are optional:
 
     * ``async def afetch(index) -> raw``: `fetch` for an event loop, used by ``fetch_impl="asyncio"``.
     * ``set_fetch_concurrency(n: int) -> None``: called once per process before the first fetch, with the number of
       fetches that may be in flight at once, so that connection pools fit them.
     * ``describe(index) -> str``: a name of the sample for messages, for instance its key.
     * ``async def aclose() -> None``: called on the event loop before it stops, to close what belongs to it.
+    * ``fetches_locally: bool``: whether `fetch` reads what is on this machine, files for instance. Where it takes next
+      to no time the reading thread then does it itself, and no thread of the pool.
     """
 
     def fetch(self, index: Any) -> Any:
@@ -63,6 +65,11 @@ def optional_method(dataset: Any, name: str) -> Callable[..., Any] | None:
     """Returns one of the protocol's optional methods, or None where the dataset has none of that name."""
     method = getattr(dataset, name, None)
     return method if callable(method) else None
+
+
+def fetches_locally(phases: Any) -> bool:
+    """Whether a two-phase dataset says that `fetch` reads what is on this machine."""
+    return getattr(phases, "fetches_locally", False) is True
 
 
 def _inherits(dataset: Any, base: type) -> bool:
@@ -122,6 +129,10 @@ class _PhasesView:
         for part in self._parts():
             if hook := optional_method(part, "set_fetch_concurrency"):
                 hook(requests)
+
+    @property
+    def fetches_locally(self) -> bool:
+        return all(map(fetches_locally, self._parts()))
 
     async def aclose(self) -> None:
         for part in self._parts():

@@ -8,9 +8,8 @@ from typing import Any
 
 from concurrent_dataloader.dataloader_mod.pending import Fetch
 
-FIRST_TRY = 128
-"""Fetches of the pool before direct reading is tried: two batches of the usual size, so that a first batch that is far
-away is fetched by many at once."""
+FIRST_TRY = 64
+"""Fetches of the pool before direct reading is tried: a batch of the usual size, which the pool has begun anyway."""
 STUCK_S = 0.1
 """A direct fetch that is out for so long is no fast one."""
 
@@ -24,14 +23,15 @@ class DirectReading:
     """Decides whether fetches are so fast that a pool is a detour.
 
     A file in the page cache is read in some 10 us, and an object in the loader's own cache too; handing such a fetch to
-    a pool thread costs more than that. So after `FIRST_TRY` fast fetches of the pool the reading thread does them
+    a pool thread costs more than that. A folder may as well lie on a network, though, and an object be missing in the
+    cache. So after `FIRST_TRY` fast fetches of the pool the reading thread does them
     itself, as long as they take less than 150 us on average. Where they do not, the pool takes over again, and the next
     try is twice as many fetches away.
 
     Not thread-safe: whoever owns it holds a lock, except for reading `active`.
 
     Args:
-        possible: Whether the fetch may run in the reading thread at all.
+        possible: Whether the fetch may run in the reading thread at all: nobody can send it again there (hedging).
 
     Attributes:
         active: Whether the reading thread is to fetch.

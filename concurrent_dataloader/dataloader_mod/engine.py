@@ -78,7 +78,7 @@ class FetchEngine:
         self._dispatcher = Dispatcher(
             limit,
             HedgePolicy(enabled=options.hedging and plan.process is not None),
-            DirectReading(possible=plan.process is not None and not plan.is_async),
+            DirectReading(possible=plan.is_local),
             counters,
             max_bytes=MAX_AUTO_BYTES if limit.adaptive else None,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from concurrent_dataloader._base.errors import OptionError
 from concurrent_dataloader._base.options import FetchOptions
-from concurrent_dataloader._base.two_phase import optional_method, phases_of, subset_source
+from concurrent_dataloader._base.two_phase import fetches_locally, optional_method, phases_of, subset_source
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class FetchPlan:
         describe: Names a sample for messages; returns "" where there is nothing to say.
         prepare: Told the number of fetches in flight before the first one.
         aclose: Awaited on the event loop before it stops.
+        is_local: Whether ``fetch`` reads what is on this machine, and may as well run in the reading thread.
     """
 
     fetch: Callable[[Any], Any]
@@ -40,6 +41,7 @@ class FetchPlan:
     describe: Callable[[Any], str] | None = None
     prepare: Callable[[int], None] | None = None
     aclose: Callable[[], Coroutine[Any, Any, None]] | None = None
+    is_local: bool = False
 
     def name_of(self, index: Any) -> str:
         """Returns what messages call one unit of work."""
@@ -78,6 +80,7 @@ def plan_for(dataset: Any, options: FetchOptions, *, auto_collation: bool) -> Fe
             describe=optional_method(phases, "describe"),
             prepare=optional_method(phases, "set_fetch_concurrency"),
             aclose=optional_method(phases, "aclose"),
+            is_local=afetch is None and fetches_locally(phases),
         )
     if auto_collation and options.on_error == "raise" and _answers_batches(dataset):
         return FetchPlan(dataset.__getitems__, is_async=_is_async(dataset, "__getitems__"), per_batch=True)

@@ -16,8 +16,10 @@ from concurrent_dataloader.dataset.decode import Decoder, resolve_decoder
 from concurrent_dataloader.dataset.derived import derived
 from concurrent_dataloader.dataset.folder_classes import FolderClasses
 from concurrent_dataloader.dataset.key_index import KeyIndex
+from concurrent_dataloader.storage.cache import CachedStore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.listed_size import aget_listed, get_listed
+from concurrent_dataloader.storage.local import LocalStore
 from concurrent_dataloader.storage.protocol import ObjectStore
 
 DecodeIn = Literal["process", "fetch"]
@@ -77,6 +79,11 @@ class IndexedDataset(Dataset[Any]):
         self._targets: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
         self._decode = resolve_decoder(decoder)
         self._decodes_in_fetch = check_decode_in(decode_in) == "fetch"
+
+    @property
+    def fetches_locally(self) -> bool:
+        """Whether objects come from local disk, at least those that a cache holds; see `TwoPhaseDataset`."""
+        return isinstance(self.store, (LocalStore, CachedStore))
 
     @property
     def class_id_base(self) -> int | None:

@@ -9,7 +9,7 @@ import traceback
 import pytest
 import torch
 from contract_datasets import TwoPhase, assert_same, seed_everything
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 from concurrent_dataloader import DataLoader
 from concurrent_dataloader.dataloader_mod import direct
@@ -23,7 +23,11 @@ def soon(monkeypatch):
     monkeypatch.setattr(direct, "FIRST_TRY", 1)
 
 
-class Tells(TwoPhase):
+class Local(TwoPhase):
+    fetches_locally = True
+
+
+class Tells(Local):
     """Says with each sample whether the thread that makes it has fetched it too."""
 
     def fetch(self, index):
@@ -45,9 +49,24 @@ def test_fast_fetches_are_done_by_the_thread_that_reads(workers):
     assert not batches[0].all()
 
 
+def test_a_dataset_that_does_not_say_so_is_read_by_the_pool():
+    dataset = Tells(400)
+    dataset.fetches_locally = False
+    assert not torch.cat(list(DataLoader(dataset, batch_size=4))).any()
+
+
+@pytest.mark.parametrize("parts", [(True, True), (True, False)])
+def test_a_concatenation_is_local_where_all_of_it_is(parts):
+    datasets = [Tells(200), Tells(200)]
+    for dataset, is_local in zip(datasets, parts, strict=True):
+        dataset.fetches_locally = is_local
+    loader = DataLoader(ConcatDataset(datasets), batch_size=4)
+    assert torch.cat(list(loader)[-10:]).all() == all(parts)
+
+
 @WORKERS
 @pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize("make", [TwoPhase, lambda: Subset(TwoPhase(40), list(range(30, 3, -1)))])
+@pytest.mark.parametrize("make", [Local, lambda: Subset(Local(40), list(range(30, 3, -1)))])
 def test_the_data_are_torchs(make, persistent, workers):
     if persistent and not workers:
         pytest.skip("there is nobody to persist")
@@ -59,13 +78,13 @@ def test_the_data_are_torchs(make, persistent, workers):
 def test_so_are_single_samples_and_what_follows_an_early_break(workers):
     def read(cls):
         seed_everything()
-        loader = cls(TwoPhase(), batch_size=None, shuffle=True, num_workers=workers)
+        loader = cls(Local(), batch_size=None, shuffle=True, num_workers=workers)
         return list(itertools.islice(loader, 5)), list(zip(loader, loader, strict=True))
 
     assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
 
 
-class FailsAt(TwoPhase):
+class FailsAt(Local):
     def fetch(self, index):
         if index == 17:
             raise KeyError("gone")
@@ -90,7 +109,7 @@ def test_a_failing_fetch_may_be_left_out(workers):
     assert [each.index for each in loader.stats().failed_samples] == [17]
 
 
-class Pairs(TwoPhase):
+class Pairs(Local):
     """A fetch of the second half ends when another one is out too, as no dataset should, and as some do."""
 
     def __init__(self, size):
