@@ -72,7 +72,7 @@ def _measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             settings = {"num_fetch_workers": options.fetch_workers, "batch_pool": options.batch_pool}
             name = f"{cell}, batch_pool={options.batch_pool}, {options.fetch_workers}"
             return name, asdict(measure_tail(dataset, endpoint, options.rounds, settings))
-        found = measure_throttle(dataset, endpoint, LIMITS[options.limit], options.rounds, options.latency_ms / 1000)
+        found = measure_throttle(dataset, endpoint, LIMITS[options.limit], options.rounds)
         return f"{cell}, {options.limit}", asdict(found)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarking.adaptive.objects import EndlessOrder, OrderCheck
+from benchmarking.adaptive.objects import OrderCheck, make_order
 from concurrent_dataloader import DataLoader
 
 BATCH_SIZE = 64
@@ -56,7 +56,9 @@ class Trace:
             ValueError: The run was too short.
         """
         first, last = self._at(start_s), self._at(end_s)
-        return float(getattr(last, of) - getattr(first, of)) / (last.at_s - first.at_s)
+        grown: float = getattr(last, of) - getattr(first, of)
+        seconds: float = last.at_s - first.at_s
+        return grown / seconds
 
     def mean(self, of: str, start_s: float, end_s: float) -> float:
         """Returns the mean of a state between two moments."""
@@ -95,7 +97,7 @@ def run(
         events: What is to be called at which second after the first batch.
         **options: Of `DataLoader`.
     """
-    order = EndlessOrder(len(dataset), seed)
+    order = make_order(len(dataset), seed)
     check, trace, due = OrderCheck(order), Trace(), sorted((events or {}).items())
     loader = DataLoader(dataset, batch_size=BATCH_SIZE, sampler=order, num_workers=WORKERS, **options)
     started_s, samples = 0.0, 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarking.adaptive.run import Trace, run
+from benchmarking.adaptive.concurrency import FIXED_S
+from benchmarking.adaptive.run import WORKERS, Trace, run
 from benchmarking.endpoint import EndpointStats, S3Endpoint
 
 LIMITS: dict[str, dict[str, float]] = {"rate": {"max_requests_per_s": 1000.0}, "in-flight": {"max_in_flight": 32}}
 """The endpoint's settings, by what they limit."""
 FREE: dict[str, None] = {"max_requests_per_s": None, "max_in_flight": None}
+FREE_S = (4.0, 7.0)  # of the run without a limit
 COUNTED_S = (3.0, 9.0)  # seconds after the first batch; at the end of it the limit goes
 END_S = 17.0
 SPAN_S = 0.5  # for so long the rate has to hold to count as recovered
@@ -22,7 +24,8 @@ class Throttled:
     """What each round came to.
 
     Attributes:
-        allowed: Requests per second that the endpoint serves: its limit, or what its number in flight gives.
+        allowed: Requests per second that the endpoint serves: its limit, or what a loader without throttling gets with
+            just its number in flight.
         goodput: Fetches per second under the limit.
         requests: Requests per fetch under the limit, refused ones included.
         free: Fetches per second without a limit.
@@ -38,15 +41,14 @@ class Throttled:
     wrong: int = 0
 
 
-def measure_throttle(
-    dataset: Any, endpoint: S3Endpoint, limit: dict[str, float], rounds: int, latency_s: float
-) -> Throttled:
+def measure_throttle(dataset: Any, endpoint: S3Endpoint, limit: dict[str, float], rounds: int) -> Throttled:
     """Measures a run without a limit, and one whose limit goes at half time, in each round."""
-    allowed = limit.get("max_requests_per_s") or limit["max_in_flight"] / latency_s
     found = Throttled()
     for seed in range(rounds):
         endpoint.configure(**FREE)
-        free = run(dataset, COUNTED_S[0] + 3.2, seed=seed).rate(COUNTED_S[0], COUNTED_S[0] + 3.0)
+        found.allowed.append(limit.get("max_requests_per_s") or _rate_of(dataset, int(limit["max_in_flight"]), seed))
+        free = run(dataset, FREE_S[1] + 0.2, seed=seed).rate(*FREE_S)
+        found.free.append(free)
         counts: list[EndpointStats] = []
         endpoint.configure(**limit)
 
@@ -55,11 +57,13 @@ def measure_throttle(
             endpoint.configure(**FREE)
 
         events = {COUNTED_S[0]: endpoint.reset_stats, COUNTED_S[1]: end_limit}
-        trace = run(dataset, END_S, seed=seed, events=events)
-        found.allowed.append(allowed)
-        found.free.append(free)
-        _add(found, trace, counts[0], free)
+        _add(found, run(dataset, END_S, seed=seed, events=events), counts[0], free)
     return found
+
+
+def _rate_of(dataset: Any, in_flight: int, seed: int) -> float:
+    """Fetches per second with just so many in flight."""
+    return run(dataset, FIXED_S[1] + 0.2, seed=seed, num_fetch_workers=in_flight // WORKERS).rate(*FIXED_S)
 
 
 def _add(found: Throttled, trace: Trace, counted: EndpointStats, free: float) -> None:

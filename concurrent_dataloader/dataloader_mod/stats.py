@@ -26,6 +26,7 @@ class WorkerStats:
         process_s: Seconds in which it made samples of what was fetched.
         in_flight: Fetches in flight now.
         fetch_workers: Fetches that may be in flight now; under ``"auto"``, and after throttling, this moves.
+        starved: Fetches that ended well when no other was left to start: more batches at once would have had some.
     """
 
     samples: int = 0
@@ -40,6 +41,7 @@ class WorkerStats:
     process_s: float = 0.0
     in_flight: int = 0
     fetch_workers: int = 0
+    starved: int = 0
 
 
 _NAMES = tuple(each.name for each in fields(WorkerStats))
@@ -58,6 +60,7 @@ CELLS = len(_NAMES)
     PROCESS_S,
     IN_FLIGHT,
     FETCH_WORKERS,
+    STARVED,
 ) = range(CELLS)
 
 
@@ -85,12 +88,14 @@ class LoaderStats:
         batches: Batches that the caller has got.
         wait_s: Seconds that the caller has waited for them, the start of the workers included.
         failed_samples: The last 1,000 samples that were left out or replaced, in the order of the sampler.
+        batch_pool: Batches of one worker that may be out at once now; where ``batch_pool`` was not given, this moves.
     """
 
     workers: tuple[WorkerStats, ...] = ()
     batches: int = 0
     wait_s: float = 0.0
     failed_samples: tuple[FailedSample, ...] = ()
+    batch_pool: int = 0
 
     @property
     def total(self) -> WorkerStats:

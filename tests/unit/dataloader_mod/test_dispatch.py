@@ -100,6 +100,38 @@ def test_a_slow_fetch_is_sent_again_once_and_the_first_answer_wins():
     assert (found.hedges, found.hedges_won, found.fetches) == (1, 1, 101)
 
 
+def test_a_second_attempt_that_is_slow_too_is_followed_by_a_third_and_no_more():
+    dispatcher, clock, _ = with_known_latency()
+    (first,) = dispatcher.add([Fetch("slow")])
+    attempts = [first]
+    for _ in range(4):
+        clock.now_s += 0.14  # of the last attempt's age: not slow yet
+        assert dispatcher.due_hedges()[0] == [] or len(attempts) == 1
+        clock.now_s += 0.02
+        attempts += dispatcher.due_hedges()[0]
+    assert [run.is_hedge for run in attempts] == [False, True, True]
+    assert dispatcher.running == 3
+    dispatcher.end(attempts[2], "third")
+    assert first.fetch.take(ignore) == "third"
+    dispatcher.end(first, "late")
+    dispatcher.end(attempts[1], error=TimeoutError())
+    assert dispatcher.running == 0
+
+
+def test_the_attempt_that_is_left_is_followed_by_another_when_it_is_slow():
+    dispatcher, clock, _ = with_known_latency()
+    (first,) = dispatcher.add([Fetch("slow")])
+    clock.now_s += 0.2
+    (second,) = dispatcher.due_hedges()[0]
+    dispatcher.end(second, error=TimeoutError())
+    clock.now_s += 0.2
+    (third,) = dispatcher.due_hedges()[0]
+    dispatcher.end(third, "body")
+    assert first.fetch.take(ignore) == "body"
+    dispatcher.end(first, "late")
+    assert dispatcher.running == 0
+
+
 @pytest.mark.parametrize("failing", ["first", "second"])
 def test_of_two_attempts_the_one_that_succeeds_wins_over_the_one_that_fails(failing):
     dispatcher, clock, _ = with_known_latency()
@@ -126,7 +158,7 @@ def test_where_both_attempts_fail_the_last_error_is_the_answer():
     assert dispatcher.running == 0
 
 
-def test_second_attempts_are_at_most_a_twentieth_of_the_fetches():
+def test_further_attempts_are_at_most_a_twentieth_of_the_fetches():
     dispatcher, clock, board = with_known_latency()
     dispatcher.add(map(Fetch, range(40)))
     clock.now_s += 10
