@@ -95,7 +95,7 @@ class Dispatcher:
         self._recent = RecentFetches()
         self._direct_run: DirectRun | None = None
         self._seen_throttled_s = counters.throttled_s
-        counters.set(stats.FETCH_WORKERS, limit.value)
+        self._note_limit()
 
     @property
     def running(self) -> int:
@@ -279,6 +279,14 @@ class Dispatcher:
         if not self._backlog:
             self._counters.add(stats.STARVED)
         self._limit.completed(now_s, self._recent.median_s, saturated=bool(self._backlog))
+        self._note_limit()
+
+    def _note_limit(self) -> None:
+        """Shares what was learnt, or follows the worker that learns."""
+        if self._limit.leads:
+            self._counters.learnt = self._limit.value
+        elif self._counters.learnt:
+            self._limit.follow(self._counters.learnt)
         self._counters.set(stats.FETCH_WORKERS, self._limit.value)
 
     def _let_go(self, fetch: Fetch) -> None:

@@ -81,7 +81,7 @@ class FetchEngine:
         self._settings = settings
         self._counters = counters
         self._on_random_draws = on_random_draws
-        limit = _limit_for(plan, options)
+        limit = _limit_for(plan, options, counters)
         self._random_watch = RandomStateWatch() if plan.process is None and limit.maximum > 1 else None
         self._dispatcher = Dispatcher(
             limit,
@@ -174,9 +174,11 @@ class FetchEngine:
             yield f"{self._plan.name_of(run.fetch.index)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
 
 
-def _limit_for(plan: FetchPlan, options: FetchOptions) -> ConcurrencyLimit:
+def _limit_for(plan: FetchPlan, options: FetchOptions, counters: Counters) -> ConcurrencyLimit:
     given = options.fetch_workers(two_phase=plan.process is not None)
-    return ConcurrencyLimit(given, adaptive=options.is_adaptive(two_phase=plan.process is not None))
+    if not options.is_adaptive(two_phase=plan.process is not None):
+        return ConcurrencyLimit(given)
+    return ConcurrencyLimit(given, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
 
 
 def _attempts(run: Run) -> str:

@@ -61,7 +61,7 @@ class Worker:
 
 
 class Simulation:
-    """Workers of one loader, which all hear of a refusal, against one store.
+    """Workers of one loader, which all hear of a refusal, against one store; all follow what the first one learns.
 
     Attributes:
         log: At each answer: seconds, fetches done in all, and the limit of the first worker.
@@ -69,6 +69,8 @@ class Simulation:
 
     def __init__(self, store, *limits, consumes_per_s=None):
         self.store, self.workers = store, [Worker(limit, consumes_per_s) for limit in limits]
+        for number, limit in enumerate(limits):
+            limit.leads, limit.fetched = number == 0, self.fetched
         self.now_s, self.log = 0.0, []
         self._events, self._count = [], 0
 
@@ -85,6 +87,10 @@ class Simulation:
             else:
                 self.now_s += 0.001
         return self
+
+    def fetched(self):
+        """Fetches of all workers so far."""
+        return sum(each.done for each in self.workers)
 
     def rate(self, start_s, end_s):
         """Fetches per second between two moments."""
@@ -109,7 +115,9 @@ class Simulation:
 
     def _answer(self, worker, started_s, attempt):
         worker.finish(self.now_s, started_s, attempt)
-        self.log.append((self.now_s, sum(each.done for each in self.workers), self.workers[0].limit.value))
+        if not worker.limit.leads and worker.limit.adaptive:
+            worker.limit.follow(self.workers[0].limit.value)
+        self.log.append((self.now_s, self.fetched(), self.workers[0].limit.value))
 
 
 def auto(maximum=256):
