@@ -62,7 +62,7 @@ class Trace:
 
     def mean(self, of: str, start_s: float, end_s: float) -> float:
         """Returns the mean of a state between two moments."""
-        values = [getattr(look, of) for look in self.looks if start_s <= look.at_s <= end_s]
+        values: list[float] = [getattr(look, of) for look in self.looks if start_s <= look.at_s <= end_s]
         return sum(values) / len(values)
 
     def first_s(self, rate: float, start_s: float, span_s: float) -> float | None:

@@ -65,12 +65,14 @@ class ConcurrencyLimit:
     With ``adaptive`` it starts at `FIRST_AUTO_FETCHES` and doubles as long as that raises the goodput, goes back where
     it did not, and then probes by a quarter up and a fifth down now and then. It rises only while fetches wait for
     their turn: where the consumer is the slower one, more in flight would gain nothing. Nor does it rise where the
-    latency has: a gain that was measured then is noise, since what is added only waits behind what is there. When the store refuses requests
-    for their rate (throttling), it falls, by half at the most, to a little less than what the goodput of the last
-    moments needed in flight; then it feels its way up again. A limit that was given falls and recovers likewise.
+    latency has risen with it: what is added then waits behind what is there, and a gain that was measured is noise.
 
-    Workers that learnt each for itself would fight: on a busy machine more requests of the one are fewer answers for the
-    other, so each would see itself rewarded for more. Hence one of them learns, from the goodput of all, and the others
+    When the store refuses requests for their rate (throttling), it falls, by half at the most, to a little less than
+    what the goodput of the last moments needed in flight; then it feels its way up again. A limit that was given falls
+    and recovers likewise.
+
+    Workers that learnt each for itself would fight: on a busy machine more requests of the one are fewer answers for
+    the other, so each would see itself rewarded for more. Hence one learns from the goodput of all, and the others
     `follow`.
 
     Attributes:

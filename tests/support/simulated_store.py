@@ -19,7 +19,7 @@ class Store:
 
     def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, seed=0):
         self.latency_s, self.capacity, self.jitter, self.allowed = latency_s, capacity, jitter, allowed
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
         self.refused = 0
         self._busy_until_s = self._refilled_s = 0.0
         self._tokens = 1.0
@@ -36,9 +36,24 @@ class Store:
         self._tokens -= 1.0
         return True
 
+    def pause(self, seconds):
+        """The processor does nothing for a while."""
+        self._busy_until_s += seconds
+
     def answer_s(self, now_s):
         arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
         self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / self.capacity
+        return self._busy_until_s
+
+
+class BusyStore(Store):
+    """A store whose processor is faster or slower from one twentieth of a second to the next, by a fifth or so."""
+
+    def answer_s(self, now_s):
+        moment = random.Random(f"{int(now_s / 0.05)} {self.seed}")
+        arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
+        speed = self.capacity * max(0.2, moment.gauss(1.0, 0.2))
+        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / speed
         return self._busy_until_s
 
 

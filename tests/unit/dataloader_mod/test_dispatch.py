@@ -205,6 +205,28 @@ def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_at
     assert (mine.throttled, mine.retries, mine.fetch_workers, others.fetch_workers) == (1, 1, 32, 32)
 
 
+def test_the_first_worker_learns_for_all_and_the_others_follow():
+    _, clock, board = make(64)
+    limits = [
+        ConcurrencyLimit(64, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
+        for counters in (board.worker(0), board.worker(1))
+    ]
+    workers = [
+        Dispatcher(limit, HedgePolicy(enabled=False), board.worker(number), clock=clock)
+        for number, limit in enumerate(limits)
+    ]
+    for worker in workers:
+        worker.add(map(Fetch, range(100_000)))
+    while limits[0].value < 64:
+        clock.now_s += 0.1  # a store that answers all that is in flight at once
+        for worker in workers:
+            for run in worker.in_flight():
+                worker.end(run, b"body")
+    assert limits[1].value == 64
+    assert [each.fetch_workers for each in board.read()] == [64, 64]
+    assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
+
+
 def test_a_retry_for_another_reason_changes_no_limit():
     dispatcher, _, board = make(8)
     (run,) = dispatcher.add([Fetch(0)])
