@@ -27,6 +27,7 @@ _QUEUE_LOSS = 0.95  # where requests queue, a smaller limit may cost that much: 
 _COLLAPSE = 0.6  # goodput twice below this share of what was settled on: the store has changed, so learn again
 _BASELINE_SHARE = 0.2  # of a measurement in the mean goodput: about the last five count
 _QUEUEING = 1.6  # multiples of the shortest latency from which on requests queue: as many again would only wait
+_SPARE = 1.25  # times what a consumer's rate needs in flight without queues
 _SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency is forgotten slowly
 
 _THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
@@ -179,9 +180,7 @@ class ConcurrencyLimit:
         goodput = (fetched() - measurement.start_fetched) / elapsed_s
         self._look_for_queues(self.value * elapsed_s / measurement.completions, median_s)
         if measurement.saturated < 0.8 * measurement.completions:
-            # The consumer is the slower one: this says nothing of the limit. A probe or doubling under way is kept.
-            self._before = None
-            self._measurement = _Measurement()
+            self._have_room(measurement.completions / elapsed_s)
         elif self._doubling:
             self._go_on_doubling(goodput)
         else:
@@ -195,6 +194,15 @@ class ConcurrencyLimit:
         latency_s = min(mean_s, median_s)
         self._shortest_s = min(self._shortest_s * _SHORTEST_GROWTH, latency_s)
         self._queueing = latency_s > _QUEUEING * self._shortest_s
+
+    def _have_room(self, own_goodput: float) -> None:
+        """The consumer is the slower one: this says nothing of the limit. A probe or doubling under way is kept."""
+        self._before = None
+        needed = round(_SPARE * own_goodput * self._shortest_s)
+        if self._queueing and needed < self.value:
+            self._set(max(1, needed, round(self.value * _PROBE_DOWN)))
+        else:
+            self._measurement = _Measurement()
 
     def _go_on_doubling(self, goodput: float) -> None:
         before = self._before
@@ -227,7 +235,10 @@ class ConcurrencyLimit:
         if self._collapses == 1:
             return  # a pause of the machine looks the same
         if self._collapses > 1:
+            # With half as much in flight a store that is farther away gives half, and doubling brings that back; one
+            # that has less to give gives the same, with a shorter latency.
             self._doubling, self._baseline, self._shortest_s, self._collapses = True, goodput, inf, 0
+            self._set(max(1, self.value // 2))
             return
         self._baseline += _BASELINE_SHARE * (goodput - self._baseline)
         self._settled += 1

@@ -53,6 +53,29 @@ def test_auto_falls_back_when_the_latency_has_fallen():
     assert learnt.log[-1][2] <= 64
 
 
+def test_auto_falls_back_when_the_store_gets_slower_rather_than_farther_away():
+    store = Store(0.03, 6000)
+    learnt = Simulation(store, auto()).run(8)
+    assert learnt.log[-1][2] >= 150
+    store.capacity = 1500
+    learnt.run(20)
+    assert learnt.rate(15, 20) >= 0.9 * 1500
+    assert learnt.log[-1][2] <= 2 * 0.03 * 1500
+
+
+def test_a_consumer_that_is_the_slower_one_does_not_keep_a_limit_at_which_requests_queue():
+    limit = auto()
+    in_flight, now_s = 64, 0.0
+    while limit.value < 64:  # a store 10 ms away, and one processor's 3,000 a second
+        now_s += 0.01
+        for _ in range(limit.value):
+            limit.completed(now_s, 0.01, saturated=True)
+    for _ in range(3000):
+        now_s += 1 / 3000
+        limit.completed(now_s, in_flight / 3000, saturated=False)
+    assert 3000 * 0.01 <= limit.value <= 1.5 * 3000 * 0.01
+
+
 def test_one_pause_of_the_machine_is_no_reason_to_learn_anew():
     store = Store(0.03, 2000)
     learnt = Simulation(store, auto()).run(8)
