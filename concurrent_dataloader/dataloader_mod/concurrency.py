@@ -26,7 +26,7 @@ _UP_GAIN, _DOWN_LOSS = 1.05, 0.98  # a larger limit has to pay for itself, a sma
 _QUEUE_LOSS = 0.95  # where requests queue, a smaller limit may cost that much: it is more likely to be the noise
 _COLLAPSE = 0.6  # goodput twice below this share of what was settled on: the store has changed, so learn again
 _BASELINE_SHARE = 0.2  # of a measurement in the mean goodput: about the last five count
-_QUEUEING = 1.6  # multiples of the shortest latency from which on requests queue: as many again would only wait
+_QUEUEING = 1.8  # multiples of the shortest latency from which on requests queue: as many again would only wait
 _SPARE = 1.25  # times what a consumer's rate needs in flight without queues
 _SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency is forgotten slowly
 
