@@ -63,11 +63,7 @@ def check_worker_loop() -> None:
 
 
 class WorkerArguments:
-    """The arguments of one call of torch's worker loop, by name.
-
-    Args:
-        args: The positional arguments with which torch started the process.
-    """
+    """The arguments of one call of torch's worker loop, by name; torch gives them by position."""
 
     def __init__(self, args: tuple[Any, ...]) -> None:
         self._bound = inspect.signature(TORCH_WORKER_LOOP).bind(*args).arguments
@@ -139,8 +135,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     Args:
         loader: The loader.
         worker_target: Runs in each worker process in place of torch's loop, with that loop's arguments.
-        batches_per_worker: Batches that may be outstanding at each worker, if more than the loader's
-            ``prefetch_factor``.
+        batches_per_worker: Batches out at each worker, if more than the loader's ``prefetch_factor``.
     """
 
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
@@ -164,7 +159,17 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         self._profile_name = f"enumerate(DataLoader)#{_MultiProcessingDataLoaderIter.__name__}.__next__"
         # An error that a worker sent makes a reference cycle with this iterator. When it is collected, its queues would
         # be closed before torch's __del__ can send the final messages, and each worker waited for 5 s: they are held.
-        weakref.finalize(self, _let_go, self._index_queues).atexit = False
+        weakref.finalize(self, lambda queues: None, self._index_queues).atexit = False
+
+    def keep_out(self, batches_per_worker: int) -> None:
+        """Keeps so many batches out at each worker from now on; those out already are still answered."""
+        self._prefetch_factor = batches_per_worker
+        for _ in range(batches_per_worker * self._num_workers - len(self._task_info)):
+            self._try_put_index()
+
+    def _try_put_index(self) -> None:
+        if len(self._task_info) < self._prefetch_factor * self._num_workers:
+            super()._try_put_index()
 
     def receive(self, data: Any, waited_s: float) -> Any:
         """Returns what the caller gets for data that was received after so many seconds."""
@@ -249,12 +254,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
 
 class SingleProcessIter(_SingleProcessDataLoaderIter):
-    """torch's in-process iterator, whose fetcher is given requests and a dataset of ours.
-
-    Args:
-        loader: The loader.
-        dataset: What torch's fetcher asks for the samples of a request.
-    """
+    """torch's in-process iterator, whose fetcher is given requests, and the dataset that is asked for their samples."""
 
     def __init__(self, loader: Any, dataset: Any) -> None:
         super().__init__(loader)
@@ -289,10 +289,6 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
 def _tells_of_a_death(error: RuntimeError) -> bool:
     return str(error).startswith("DataLoader worker (pid")
-
-
-def _let_go(index_queues: list[Any]) -> None:
-    del index_queues
 
 
 def multiprocessing_context(loader: Any) -> Any:

@@ -6,7 +6,9 @@ Pure decisions: nothing here waits, locks or reads a clock, so a simulation can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 FIRST_AUTO_FETCHES = 8
 """Where ``"auto"`` begins to learn: five doublings below its bound, and gentle to a store that others use too."""
@@ -24,10 +26,15 @@ _WAVES = (
 _WORTH_DOUBLING = 1.25  # twice the requests for a quarter more goodput: still rising, so go on doubling
 _WORTH_KEEPING = 1.08  # below this gain the smaller limit was as good, within the noise of a measurement
 _PROBE_EVERY = 12  # measurements between two probes
+_PROBE_SOON = 4  # the same where requests queue: there is something to be gained
 _PROBE_UP, _PROBE_DOWN = 1.25, 0.8
 _UP_GAIN, _DOWN_LOSS = 1.05, 0.98  # a larger limit has to pay for itself, a smaller one must cost next to nothing
-_COLLAPSE = 0.6  # goodput below this share of what was settled on: the store has changed, so learn again
-_BASELINE_DECAY = 0.99  # per measurement: the best goodput is forgotten slowly, so that probes down do not add up
+_QUEUE_LOSS = 0.95  # where requests queue, a smaller limit may cost that much: it is more likely to be the noise
+_COLLAPSE = 0.6  # goodput twice below this share of what was settled on: the store has changed, so learn again
+_BASELINE_SHARE = 0.2  # of a measurement in the mean goodput: about the last five count
+_QUEUEING = 1.8  # multiples of the shortest latency from which on requests queue: as many again would only wait
+_SPARE = 1.25  # times what a consumer's rate needs in flight without queues
+_SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency is forgotten slowly
 
 _THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
 _THROTTLE_SHARE = (
@@ -43,15 +50,16 @@ class _Measurement:
     """Completions since ``start_s``; the first ``skip`` after a change of the limit belong to the limit before."""
 
     start_s: float | None = None
+    start_fetched: float = 0.0
     skip: int = 0
     completions: int = 0
     saturated: int = 0
 
-    def add(self, now_s: float, saturated: bool) -> None:
+    def add(self, now_s: float, saturated: bool, fetched: Callable[[], float]) -> None:
         if self.skip > 0:
             self.skip -= 1
         elif self.start_s is None:
-            self.start_s = now_s  # its own completion ends the time before
+            self.start_s, self.start_fetched = now_s, fetched()  # its own completion ends the time before
         else:
             self.completions += 1
             self.saturated += saturated
@@ -64,18 +72,29 @@ class ConcurrencyLimit:
     With ``adaptive`` `FIRST_WAVE` fetches may start at once; no other follows until fewer than `FIRST_AUTO_FETCHES` of
     them are out. From there it doubles as long as that raises the goodput, goes back where it did not, and then probes
     by a quarter up and a fifth down now and then. It rises only while fetches wait for their turn: where the consumer
-    is the slower one, more in flight would gain nothing. When the store refuses requests for their rate (throttling),
-    it falls, by half at the most, to a little less than what the goodput of the last moments needed in flight; then it
-    feels its way up again. A limit that was given falls and recovers likewise.
+    is the slower one, more in flight would gain nothing. Nor does it rise where the latency has risen with it: what is
+    added then waits behind what is there, and a gain that was measured is noise.
+
+    When the store refuses requests for their rate (throttling), it falls, by half at the most, to a little less than
+    what the goodput of the last moments needed in flight; then it feels its way up again. A limit that was given falls
+    and recovers likewise.
+
+    Workers that learnt each for itself would fight: on a busy machine more requests of the one are fewer answers for
+    the other, so each would see itself rewarded for more. Hence one learns from the goodput of all, and the others
+    `follow`.
 
     Attributes:
         maximum: Upper bound, which a limit that was given starts from.
         adaptive: Whether it is to be learnt.
+        leads: Whether it is to be learnt here, rather than followed.
+        fetched: Returns the fetches of all workers so far that ended well; None: there is no other worker.
         value: Fetches that may be in flight now.
     """
 
     maximum: int
     adaptive: bool = False
+    leads: bool = True
+    fetched: Callable[[], float] | None = None
     value: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +102,14 @@ class ConcurrencyLimit:
         self._measurement = _Measurement()
         self._doubling = self._in_first_wave = self.adaptive
         self._before: tuple[int, float] | None = None  # limit and goodput before the change that is being measured
-        self._baseline = 0.0
+        self._baseline = 0.0  # mean goodput of the limit that was settled on
+        self._shortest_s = inf  # mean latency where requests did not wait for one another
+        self._queueing = False
+        self._collapses = 0  # measurements in a row
         self._first_try = 0.0  # goodput of a doubling that did not pay at its first measurement
         self._settled = 0  # measurements since the last probe
-        self._next_probe = _PROBE_UP
+        self._probe_up_next = True
+        self._probed_queue = False  # whether requests queued when the probe began
         self._throttled_s: float | None = None  # the last refusal; None: forgiven, or never
         self._stepped_s = 0.0
         self._recent: list[tuple[float, int]] = []  # (end, completions) of the last moments, for Little's law
@@ -112,8 +135,13 @@ class ConcurrencyLimit:
             self._recover(now_s)
         elif self._in_first_wave:
             self._take_back_first_wave(self.value - 1)
-        elif self.adaptive:
+        elif self.adaptive and self.leads:
             self._measure(now_s, median_s, saturated)
+
+    def follow(self, learnt: int) -> None:
+        """Takes over what another worker has learnt, unless the store has refused requests a short while ago."""
+        if learnt != self.value and not (self.is_throttled or self._in_first_wave):
+            self.value = min(learnt, self.maximum)
 
     def throttled(self, now_s: float, median_s: float) -> None:
         """Takes in that the store has refused a request, of this process or of another worker, for the rate."""
@@ -134,6 +162,9 @@ class ConcurrencyLimit:
         self._in_first_wave = limit > small
         self.value = max(limit, small)
         self._measurement = _Measurement(skip=small)  # what is still out belongs to the wave
+
+    def _own(self) -> float:
+        return self._total
 
     def _goodput(self, now_s: float) -> float:
         """Fetches per second in about the last second."""
@@ -157,26 +188,44 @@ class ConcurrencyLimit:
 
     def _measure(self, now_s: float, median_s: float, saturated: bool) -> None:
         measurement = self._measurement
-        measurement.add(now_s, saturated)
+        fetched = self.fetched or self._own
+        measurement.add(now_s, saturated, fetched)
         if measurement.start_s is None or measurement.completions < _WAVES * self.value:
             return
         elapsed_s = now_s - measurement.start_s
         if elapsed_s < max(_INTERVAL_S, median_s):
             return
-        goodput = measurement.completions / elapsed_s
+        goodput = (fetched() - measurement.start_fetched) / elapsed_s
+        self._look_for_queues(self.value * elapsed_s / measurement.completions, median_s)
         if measurement.saturated < 0.8 * measurement.completions:
-            # The consumer is the slower one: this says nothing of the limit. A probe or doubling under way is kept.
-            self._before = None
-            self._measurement = _Measurement()
+            self._have_room(measurement.completions / elapsed_s)
         elif self._doubling:
             self._go_on_doubling(goodput)
         else:
             self._settle(goodput)
 
+    def _look_for_queues(self, mean_s: float, median_s: float) -> None:
+        """Takes in the mean latency of a measurement (Little's law) and the median of the last few hundred fetches.
+
+        The median knows no slow tail, the mean no time before the measurement: queues show in both.
+        """
+        latency_s = min(mean_s, median_s)
+        self._shortest_s = min(self._shortest_s * _SHORTEST_GROWTH, latency_s)
+        self._queueing = latency_s > _QUEUEING * self._shortest_s
+
+    def _have_room(self, own_goodput: float) -> None:
+        """The consumer is the slower one: this says nothing of the limit. A probe or doubling under way is kept."""
+        self._before = None
+        needed = round(_SPARE * own_goodput * self._shortest_s)
+        if self._queueing and needed < self.value:
+            self._set(max(1, needed, round(self.value * _PROBE_DOWN)))
+        else:
+            self._measurement = _Measurement()
+
     def _go_on_doubling(self, goodput: float) -> None:
         before = self._before
         self._baseline = goodput = max(goodput, self._first_try)
-        rises = before is None or goodput >= _WORTH_DOUBLING * before[1]
+        rises = before is None or (goodput >= _WORTH_DOUBLING * before[1] and not self._queueing)
         if rises and self.value < self.maximum:
             self._before, self._first_try = (self.value, goodput), 0.0
             self._set(2 * self.value)
@@ -196,21 +245,33 @@ class ConcurrencyLimit:
         self._measurement = _Measurement()
         if self._before is not None:
             (limit, reference), self._before = self._before, None
-            worth = _UP_GAIN if self.value > limit else _DOWN_LOSS
+            worth = _UP_GAIN if self.value > limit else _QUEUE_LOSS if self._probed_queue else _DOWN_LOSS
             if goodput < worth * reference:
                 self._set(limit)
-            self._baseline = max(self._baseline, goodput)
             return
-        if goodput < _COLLAPSE * self._baseline:
-            self._doubling, self._baseline = True, goodput
+        self._collapses = self._collapses + 1 if goodput < _COLLAPSE * self._baseline else 0
+        if self._collapses == 1:
+            return  # a pause of the machine looks the same
+        if self._collapses > 1:
+            # With half as much in flight a store that is farther away gives half, and doubling brings that back; one
+            # that has less to give gives the same, with a shorter latency.
+            self._doubling, self._baseline, self._shortest_s, self._collapses = True, goodput, inf, 0
+            self._set(max(1, self.value // 2))
             return
-        self._baseline = max(goodput, self._baseline * _BASELINE_DECAY)
+        self._baseline += _BASELINE_SHARE * (goodput - self._baseline)
         self._settled += 1
-        if self._settled >= _PROBE_EVERY:
-            self._settled = 0
-            probe, self._next_probe = self._next_probe, _PROBE_DOWN if self._next_probe == _PROBE_UP else _PROBE_UP
-            self._before = (self.value, self._baseline)
-            self._set(max(1, round(self.value * probe)) if probe < 1 else self.value + max(1, self.value // 4))
+        if self._settled >= (_PROBE_SOON if self._queueing else _PROBE_EVERY):
+            self._probe()
+
+    def _probe(self) -> None:
+        """Tries a smaller limit where requests queue; else a larger and a smaller one in turn."""
+        self._settled, self._before, self._probed_queue = 0, (self.value, self._baseline), self._queueing
+        if not self._queueing:
+            self._probe_up_next = not self._probe_up_next
+        if self._queueing or self._probe_up_next:
+            self._set(max(1, round(self.value * _PROBE_DOWN)))
+        else:
+            self._set(max(self.value + 1, round(self.value * _PROBE_UP)))
 
     def _set(self, limit: int) -> None:
         self._measurement = _Measurement(skip=self.value)

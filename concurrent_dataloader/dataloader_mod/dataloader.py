@@ -18,8 +18,10 @@ from concurrent_dataloader._base.options import (
     FetchOptions,
     OnError,
 )
+from concurrent_dataloader._base.two_phase import phases_of
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings
 from concurrent_dataloader.dataloader_mod.iterators import MultiProcessEngineIter, SingleProcessEngineIter
+from concurrent_dataloader.dataloader_mod.look_ahead import draws_nothing_later
 from concurrent_dataloader.dataloader_mod.plan import needs_engine
 from concurrent_dataloader.dataloader_mod.record import IterationRecord
 from concurrent_dataloader.dataloader_mod.stats import LoaderStats
@@ -45,9 +47,11 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             rate; `stats` shows it. A number that is given is lowered for such refusals only.
         fetch_impl: ``"threaded"`` (default), ``"asyncio"`` (awaits the dataset's ``afetch`` or async ``__getitem__``;
             a dataset without either is read by threads) or ``"vanilla"`` (torch's own path, untouched).
-        batch_pool: Batches of one worker whose samples may be in flight at once. Default: ``prefetch_factor`` (2). More
-            than ``prefetch_factor`` has that many batches sent to each worker. With ``num_workers=0``, the batches read
-            ahead of the caller.
+        batch_pool: Batches of one worker whose samples may be in flight at once. More than ``prefetch_factor`` has that
+            many batches sent to each worker. Default: ``prefetch_factor`` (2) at first; with workers, a two-phase
+            dataset and one of torch's samplers it then rises, to 16 at most, while it is what holds up the reading,
+            and falls back when the caller is the slower one. With ``num_workers=0``, the batches read ahead of the
+            caller.
         on_error: What a failing sample does: ``"raise"`` (default) raises its exception at its batch, after which the
             iteration can go on; ``"skip"`` leaves the sample out of its batch and logs it; a callable
             ``(index, error) -> sample`` gives a stand-in. The last two read samples one by one, without
@@ -154,14 +158,21 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             options,
             batch_pool=options.batch_pool or self.prefetch_factor or DEFAULT_BATCH_POOL,
             auto_collation=self.collates_batches,
+            grows=self._may_grow(options),
         )
+
+    def _may_grow(self, options: FetchOptions) -> bool:
+        """Whether ``batch_pool`` may be raised where nobody notices: not in the order of draws from any generator."""
+        if options.batch_pool is not None or not self.num_workers or not self.in_order or not self.collates_batches:
+            return False
+        return phases_of(self.dataset) is not None and draws_nothing_later(self.batch_sampler)
 
     def make_iterator(self) -> Any:
         """Returns a fresh iterator over the data: torch's own, or one with our engine."""
         settings = self._choose_engine()  # anew: torch lets most attributes be changed between two epochs
         if settings is None:
             return super().make_iterator()
-        self._record = IterationRecord.of(self, settings.options)
+        self._record = IterationRecord.of(self, settings)
         if self.num_workers == 0:
             return SingleProcessEngineIter(self, settings, self._record)
         self.check_worker_number_rationality()

@@ -12,16 +12,17 @@ from typing import Any
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun, size_of
-from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, HedgePolicy
+from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 from concurrent_dataloader.dataloader_mod.stats import Counters
 
 MAX_AUTO_BYTES = 256 << 20
 """Bytes that ``"auto"`` lets be in flight or wait for `process`, per process: a few of the largest objects."""
-_EXTRA_PART = 4  # second attempts out at once: this part of the limit, so that a store that hangs takes few threads
+_EXTRA_PART = 4  # further attempts out at once: this part of the limit, so that a store that hangs takes few threads
 _LOOK_AGAIN_S = 0.5  # between two looks for slow fetches while nothing is known of the latencies
 _SHORTEST_LOOK_S = 0.005  # a look takes some 10 us
+_LOOK_PART = 1 / 8  # of the age at which a fetch is slow: looks come that much too late at the most
 
 
 class Run:
@@ -41,11 +42,27 @@ class Run:
         self._dispatcher.retried(self, throttled=throttled)
 
 
+class _Again:
+    """What was sent again of one fetch.
+
+    Attributes:
+        live: Runs of the fetch that are out, the first one included.
+        sent: Runs in all.
+        last_s: When the last of them began.
+    """
+
+    __slots__ = ("last_s", "live", "sent")
+
+    def __init__(self, first_s: float) -> None:
+        self.live = self.sent = 1
+        self.last_s = first_s
+
+
 class Dispatcher:
     """Decides, and does no I/O: each method returns the runs that its caller is to start.
 
-    A fetch is started when it is the oldest that waits and the limit has room. The second run of a slow fetch, and what
-    the first then still takes, count beside the limit: the fresh attempt never queues behind the slow one.
+    A fetch is started when it is the oldest that waits and the limit has room. The further runs of a slow fetch, and
+    what the first then still takes, count beside the limit: a fresh attempt never queues behind a slow one.
 
     Args:
         limit: Fetches in flight at once.
@@ -72,13 +89,13 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._backlog: deque[Fetch] = deque()
         self._out: dict[Fetch, Run] = {}  # what is in flight and not answered, in the order of the start
-        self._runs: dict[Fetch, int] = {}  # runs of what was sent again
+        self._again: dict[Fetch, _Again] = {}  # what was sent again, until its last run has ended
         self._extra = 0  # runs beyond one for each fetch in `_out`
         self._held_bytes = 0  # in large bodies that nobody has taken yet
         self._recent = RecentFetches()
         self._direct_run: DirectRun | None = None
         self._seen_throttled_s = counters.throttled_s
-        counters.set(stats.FETCH_WORKERS, limit.value)
+        self._note_limit()
 
     @property
     def running(self) -> int:
@@ -96,11 +113,7 @@ class Dispatcher:
         now_s = self._clock()
         with self._lock:
             fetch = run.fetch
-            others = self._runs.get(fetch, 1) - 1
-            if fetch in self._runs:
-                self._runs[fetch] = others
-                if not others:
-                    del self._runs[fetch]
+            others = self._other_runs(fetch)
             if fetch not in self._out or (error is not None and others):
                 self._extra -= 1  # too late, or the other run may still succeed
                 return self._release(now_s)
@@ -173,7 +186,7 @@ class Dispatcher:
             return self._release(self._clock())
 
     def due_hedges(self) -> tuple[list[Run], float]:
-        """Returns second runs for the fetches that are slow, and the seconds after which to ask again."""
+        """Returns further runs for the fetches that are slow, and the seconds after which to ask again."""
         now_s = self._clock()
         with self._lock:
             if self._direct.active:
@@ -182,9 +195,9 @@ class Dispatcher:
             if delay_s is None:
                 return [], _LOOK_AGAIN_S
             slow = itertools.takewhile(lambda run: now_s - run.started_s >= delay_s, self._out.values())
-            due = [self._hedge(run.fetch, now_s) for run in slow if self._may_hedge(run.fetch)]
+            due = [self._hedge(run, now_s) for run in slow if self._may_hedge(run.fetch, now_s - delay_s)]
             self._counters.add(stats.HEDGES, len(due))
-            return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s / 4))
+            return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s * _LOOK_PART))
 
     def in_flight(self) -> list[Run]:
         """Returns the first runs of what is in flight, oldest first: for messages."""
@@ -197,15 +210,31 @@ class Dispatcher:
         with self._lock:
             self._backlog.clear()
 
-    def _may_hedge(self, fetch: Fetch) -> bool:
-        """Whether a slow fetch may be sent again; if so, that is paid for."""
-        most = max(2, self._limit.value // _EXTRA_PART)
-        return fetch not in self._runs and not fetch.is_claimed and self._extra < most and self._hedging.spend()
+    def _other_runs(self, fetch: Fetch) -> int:
+        """Takes in that a run has ended; returns how many of the same fetch are out."""
+        again = self._again.get(fetch)
+        if again is None:
+            return 0
+        again.live -= 1
+        if not again.live:
+            del self._again[fetch]
+        return again.live
 
-    def _hedge(self, fetch: Fetch, now_s: float) -> Run:
-        self._runs[fetch] = 2
+    def _may_hedge(self, fetch: Fetch, slow_since_s: float) -> bool:
+        """Whether a slow fetch may be sent again; if so, that is paid for."""
+        again = self._again.get(fetch)
+        if again is not None and (again.sent >= MOST_RUNS or again.last_s > slow_since_s):
+            return False
+        most = max(2, self._limit.value // _EXTRA_PART)
+        return not fetch.is_claimed and self._extra < most and self._hedging.spend()
+
+    def _hedge(self, first: Run, now_s: float) -> Run:
+        again = self._again.setdefault(first.fetch, _Again(first.started_s))
+        again.live += 1
+        again.sent += 1
+        again.last_s = now_s
         self._extra += 1
-        return Run(self, fetch, now_s, is_hedge=True)
+        return Run(self, first.fetch, now_s, is_hedge=True)
 
     def _give_back(self, run: DirectRun | None, now_s: float) -> list[Run]:
         self._direct.stop()
@@ -247,7 +276,17 @@ class Dispatcher:
             run.fetch.size_bytes = size_bytes
             self._held_bytes += size_bytes
         self._direct.pool_fetched(self._recent.median_s)
+        if not self._backlog:
+            self._counters.add(stats.STARVED)
         self._limit.completed(now_s, self._recent.median_s, saturated=bool(self._backlog))
+        self._note_limit()
+
+    def _note_limit(self) -> None:
+        """Shares what was learnt, or follows the worker that learns."""
+        if self._limit.leads:
+            self._counters.learnt = self._limit.value
+        elif self._counters.learnt:
+            self._limit.follow(self._counters.learnt)
         self._counters.set(stats.FETCH_WORKERS, self._limit.value)
 
     def _let_go(self, fetch: Fetch) -> None:

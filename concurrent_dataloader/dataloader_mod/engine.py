@@ -9,6 +9,7 @@ from typing import Any
 
 from concurrent_dataloader._base.options import FetchOptions
 from concurrent_dataloader.dataloader_mod import stats
+from concurrent_dataloader.dataloader_mod.batch_pool import MOST_BATCHES
 from concurrent_dataloader.dataloader_mod.batch_reader import BatchReader
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import DirectReading
@@ -33,11 +34,18 @@ class EngineSettings:
         options: The user's options.
         batch_pool: Batches whose samples may be in flight at once.
         auto_collation: Whether a request is a batch of indices rather than one index.
+        grows: Whether the iterator may have more batches in flight, up to `batch_pool.MOST_BATCHES`.
     """
 
     options: FetchOptions
     batch_pool: int
     auto_collation: bool
+    grows: bool = False
+
+    @property
+    def most_batches(self) -> int:
+        """The most batches that are ever in flight."""
+        return max(self.batch_pool, MOST_BATCHES) if self.grows else self.batch_pool
 
 
 class FetchEngine:
@@ -73,7 +81,7 @@ class FetchEngine:
         self._settings = settings
         self._counters = counters
         self._on_random_draws = on_random_draws
-        limit = _limit_for(plan, options)
+        limit = _limit_for(plan, options, counters)
         self._random_watch = RandomStateWatch() if plan.process is None and limit.maximum > 1 else None
         self._dispatcher = Dispatcher(
             limit,
@@ -83,7 +91,7 @@ class FetchEngine:
             max_bytes=MAX_AUTO_BYTES if limit.adaptive else None,
         )
         self._pool = make_pool(plan, self._dispatcher, limit.maximum)
-        self._window = BatchWindow(plan, self._pool, settings.batch_pool, auto_collation=settings.auto_collation)
+        self._window = BatchWindow(plan, self._pool, settings.most_batches, auto_collation=settings.auto_collation)
         self._stall_watch = StallWatch(options.stall_timeout, self._describe_fetches)
         self._watch = Watch(self._look)
         self._reader = BatchReader(
@@ -166,9 +174,11 @@ class FetchEngine:
             yield f"{self._plan.name_of(run.fetch.index)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
 
 
-def _limit_for(plan: FetchPlan, options: FetchOptions) -> ConcurrencyLimit:
+def _limit_for(plan: FetchPlan, options: FetchOptions, counters: Counters) -> ConcurrencyLimit:
     given = options.fetch_workers(two_phase=plan.process is not None)
-    return ConcurrencyLimit(given, adaptive=options.is_adaptive(two_phase=plan.process is not None))
+    if not options.is_adaptive(two_phase=plan.process is not None):
+        return ConcurrencyLimit(given)
+    return ConcurrencyLimit(given, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
 
 
 def _attempts(run: Run) -> str:

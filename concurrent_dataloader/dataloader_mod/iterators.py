@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool, room_bytes
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
@@ -36,6 +37,9 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         self._random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
         self._warned = False
         self._record = record
+        self._batch_pool: BatchPool | None = None
+        if settings.grows:
+            self._batch_pool = BatchPool(settings.batch_pool, loader.num_workers, room_bytes())
         self._plan = plan_for(loader.dataset, settings.options, auto_collation=settings.auto_collation)
         setup = WorkerSetup(settings, self._random_draws, record.board)
         super().__init__(
@@ -53,8 +57,11 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         self._record.end()
 
     def receive(self, data: Any, waited_s: float) -> Any:
-        """Notes the caller's wait and the samples that failed."""
-        return self._record.add_batch(data, waited_s)
+        """Notes the caller's wait and the samples that failed, and has more batches sent where they are too few."""
+        batch = self._record.add_batch(data, waited_s)
+        if self._batch_pool is not None and self._record.consider(self._batch_pool, batch):
+            self.keep_out(self._batch_pool.size)
+        return batch
 
     def describe_requests(self, requests: list[Any]) -> str:
         """Names the samples by index, and by key where the dataset knows one."""

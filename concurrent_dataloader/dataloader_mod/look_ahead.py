@@ -22,6 +22,11 @@ QUIET_SAMPLERS = (SequentialSampler, RandomSampler, SubsetRandomSampler, Weighte
 QUIET_SEQUENCES = (list, tuple, range, torch.Tensor)
 
 
+def draws_nothing_later(sampler: Any) -> bool:
+    """Whether a sampler draws from no generator that others see once its first index was drawn."""
+    return _generator_of(sampler) is None and _is_quiet(sampler)
+
+
 class LookAhead:
     """Decides how many requests to draw from the sampler ahead of the caller.
 

@@ -26,6 +26,7 @@ class WorkerStats:
         process_s: Seconds in which it made samples of what was fetched.
         in_flight: Fetches in flight now.
         fetch_workers: Fetches that may be in flight now; under ``"auto"``, and after throttling, this moves.
+        starved: Fetches that ended well when no other was left to start: more batches at once would have had some.
     """
 
     samples: int = 0
@@ -40,11 +41,14 @@ class WorkerStats:
     process_s: float = 0.0
     in_flight: int = 0
     fetch_workers: int = 0
+    starved: int = 0
 
 
 _NAMES = tuple(each.name for each in fields(WorkerStats))
 CELLS = len(_NAMES)
 """Numbers that a worker's counters take."""
+SHARED_CELLS = 2
+"""Numbers that all workers share, after those of the last one."""
 (
     SAMPLES,
     FETCHES,
@@ -58,6 +62,7 @@ CELLS = len(_NAMES)
     PROCESS_S,
     IN_FLIGHT,
     FETCH_WORKERS,
+    STARVED,
 ) = range(CELLS)
 
 
@@ -85,12 +90,14 @@ class LoaderStats:
         batches: Batches that the caller has got.
         wait_s: Seconds that the caller has waited for them, the start of the workers included.
         failed_samples: The last 1,000 samples that were left out or replaced, in the order of the sampler.
+        batch_pool: Batches of one worker that may be out at once now; where ``batch_pool`` was not given, this moves.
     """
 
     workers: tuple[WorkerStats, ...] = ()
     batches: int = 0
     wait_s: float = 0.0
     failed_samples: tuple[FailedSample, ...] = ()
+    batch_pool: int = 0
 
     @property
     def total(self) -> WorkerStats:
@@ -114,11 +121,11 @@ class LoaderStats:
 
 
 class StatsBoard:
-    """The counters of all workers of one iterator, and the moment of the last throttling that any of them saw.
+    """The counters of all workers of one iterator, and what they share: see `Counters`.
 
     Args:
         workers: Number of workers.
-        cells: ``workers * CELLS + 1`` numbers, shared with the worker processes where there are any.
+        cells: ``workers * CELLS + SHARED_CELLS`` numbers, shared with the worker processes where there are any.
     """
 
     def __init__(self, workers: int, cells: MutableSequence[float]) -> None:
@@ -127,11 +134,11 @@ class StatsBoard:
     @staticmethod
     def size(workers: int) -> int:
         """Returns how many cells a board takes."""
-        return workers * CELLS + 1
+        return workers * CELLS + SHARED_CELLS
 
     def worker(self, number: int) -> Counters:
         """Returns the counters of one worker."""
-        return Counters(self.cells, number * CELLS, len(self.cells) - 1)
+        return Counters(self.cells, number * CELLS, len(self.cells) - SHARED_CELLS)
 
     def rest(self) -> None:
         """Notes that nothing is in flight, for workers that have ended."""
@@ -159,7 +166,7 @@ class Counters:
     @classmethod
     def private(cls) -> Counters:
         """Returns counters that nobody else sees."""
-        return cls([0.0] * (CELLS + 1))
+        return cls([0.0] * (CELLS + SHARED_CELLS))
 
     def add(self, cell: int, amount: float = 1) -> None:
         """Adds to a count."""
@@ -168,6 +175,24 @@ class Counters:
     def set(self, cell: int, value: float) -> None:
         """Notes a state."""
         self._cells[self._start + cell] = value
+
+    @property
+    def is_first(self) -> bool:
+        """Whether these are the counters of the first worker."""
+        return self._start == 0
+
+    def fetched(self) -> float:
+        """Returns the fetches of all workers so far that ended well."""
+        return sum(self._cells[FETCHES : self._shared : CELLS])
+
+    @property
+    def learnt(self) -> int:
+        """The limit of fetches in flight that the first worker has learnt for all; 0: none yet."""
+        return int(self._cells[self._shared + 1])
+
+    @learnt.setter
+    def learnt(self, limit: int) -> None:
+        self._cells[self._shared + 1] = limit
 
     @property
     def throttled_s(self) -> float:

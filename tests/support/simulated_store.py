@@ -19,7 +19,7 @@ class Store:
 
     def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, seed=0):
         self.latency_s, self.capacity, self.jitter, self.allowed = latency_s, capacity, jitter, allowed
-        self.random = random.Random(seed)
+        self.seed, self.random = seed, random.Random(seed)
         self.refused = 0
         self._busy_until_s = self._refilled_s = 0.0
         self._tokens = 1.0
@@ -36,9 +36,24 @@ class Store:
         self._tokens -= 1.0
         return True
 
+    def pause(self, seconds):
+        """The processor does nothing for a while."""
+        self._busy_until_s += seconds
+
     def answer_s(self, now_s):
         arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
         self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / self.capacity
+        return self._busy_until_s
+
+
+class BusyStore(Store):
+    """A store whose processor is faster or slower from one twentieth of a second to the next, by a fifth or so."""
+
+    def answer_s(self, now_s):
+        moment = random.Random(f"{int(now_s / 0.05)} {self.seed}")
+        arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
+        speed = self.capacity * max(0.2, moment.gauss(1.0, 0.2))
+        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / speed
         return self._busy_until_s
 
 
@@ -61,7 +76,7 @@ class Worker:
 
 
 class Simulation:
-    """Workers of one loader, which all hear of a refusal, against one store.
+    """Workers of one loader, which all hear of a refusal, against one store; all follow what the first one learns.
 
     Attributes:
         log: At each answer: seconds, fetches done in all, and the limit of the first worker.
@@ -69,6 +84,8 @@ class Simulation:
 
     def __init__(self, store, *limits, consumes_per_s=None):
         self.store, self.workers = store, [Worker(limit, consumes_per_s) for limit in limits]
+        for number, limit in enumerate(limits):
+            limit.leads, limit.fetched = number == 0, self.fetched
         self.now_s, self.log = 0.0, []
         self._events, self._count = [], 0
 
@@ -85,6 +102,10 @@ class Simulation:
             else:
                 self.now_s += 0.001
         return self
+
+    def fetched(self):
+        """Fetches of all workers so far."""
+        return sum(each.done for each in self.workers)
 
     def rate(self, start_s, end_s):
         """Fetches per second between two moments."""
@@ -109,7 +130,9 @@ class Simulation:
 
     def _answer(self, worker, started_s, attempt):
         worker.finish(self.now_s, started_s, attempt)
-        self.log.append((self.now_s, sum(each.done for each in self.workers), self.workers[0].limit.value))
+        if not worker.limit.leads and worker.limit.adaptive:
+            worker.limit.follow(self.workers[0].limit.value)
+        self.log.append((self.now_s, self.fetched(), self.workers[0].limit.value))
 
 
 def auto(maximum=256):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulated_store import Simulation, Store, auto
+from simulated_store import BusyStore, Simulation, Store, auto
 
 from concurrent_dataloader.dataloader_mod.concurrency import FIRST_AUTO_FETCHES, FIRST_WAVE, ConcurrencyLimit
 
@@ -19,6 +19,70 @@ def test_auto_comes_near_the_best_fixed_number_within_five_seconds_without_much_
     learnt = Simulation(Store(latency_s, capacity, seed=1), auto()).run(12)
     assert learnt.rate(5, 12) >= 0.9 * best
     assert max(limit for at_s, _, limit in learnt.log if at_s > 5) <= max(2 * needed, FIRST_AUTO_FETCHES)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("latency_s", "capacity"), [(0.001, 6000), (0.01, 6000), (0.01, 13000), (0.03, 6000)])
+def test_on_a_busy_machine_two_workers_do_not_outbid_each_other(latency_s, capacity, seed):
+    needed = capacity * latency_s / 2  # of each worker, by Little's law
+    learnt = Simulation(BusyStore(latency_s, capacity, seed=seed), auto(), auto()).run(10)
+    assert learnt.rate(5, 10) >= 0.85 * capacity
+    limits = [limit for at_s, _, limit in learnt.log if at_s > 5]
+    assert sum(limits) / len(limits) <= max(2 * needed, 2 * FIRST_AUTO_FETCHES)
+
+
+def test_a_worker_that_follows_takes_over_what_is_learnt_but_not_amid_refusals():
+    limit = ConcurrencyLimit(64, adaptive=True, leads=False)
+    for step in range(1000):
+        limit.completed(step / 1000, 0.01, saturated=True)
+    assert limit.value == FIRST_AUTO_FETCHES
+    limit.follow(48)
+    assert limit.value == 48
+    limit.throttled(2.0, 0.01)
+    limit.follow(48)
+    assert limit.value < 48
+
+
+def test_auto_falls_back_when_the_latency_has_fallen():
+    store = Store(0.1, 3000)
+    learnt = Simulation(store, auto()).run(8)
+    assert learnt.log[-1][2] >= 200
+    store.latency_s = 0.01
+    learnt.run(60)
+    assert learnt.rate(55, 60) >= 0.9 * 3000
+    assert learnt.log[-1][2] <= 64
+
+
+def test_auto_falls_back_when_the_store_gets_slower_rather_than_farther_away():
+    store = Store(0.03, 6000)
+    learnt = Simulation(store, auto()).run(8)
+    assert learnt.log[-1][2] >= 150
+    store.capacity = 1500
+    learnt.run(20)
+    assert learnt.rate(15, 20) >= 0.9 * 1500
+    assert learnt.log[-1][2] <= 2 * 0.03 * 1500
+
+
+def test_a_consumer_that_is_the_slower_one_does_not_keep_a_limit_at_which_requests_queue():
+    limit = auto()
+    in_flight, now_s = 64, 0.0
+    while limit.value < 64:  # a store 10 ms away, and one processor's 3,000 a second
+        now_s += 0.01
+        for _ in range(limit.value):
+            limit.completed(now_s, 0.01, saturated=True)
+    for _ in range(3000):
+        now_s += 1 / 3000
+        limit.completed(now_s, in_flight / 3000, saturated=False)
+    assert 3000 * 0.01 <= limit.value <= 2 * 3000 * 0.01
+
+
+def test_one_pause_of_the_machine_is_no_reason_to_learn_anew():
+    store = Store(0.03, 2000)
+    learnt = Simulation(store, auto()).run(8)
+    before = learnt.log[-1][2]
+    store.pause(0.15)
+    learnt.run(9)
+    assert max(limit for at_s, _, limit in learnt.log if at_s > 8) <= 1.3 * before
 
 
 def test_auto_does_not_rise_where_the_consumer_is_the_slower_one():

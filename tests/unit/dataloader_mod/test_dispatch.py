@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from dispatch_parts import ignore, indices, make, with_known_latency
 
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
@@ -12,36 +13,7 @@ from concurrent_dataloader.dataloader_mod.direct import FIRST_TRY, STUCK_S, Dire
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch
-from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
-
-
-def make(limit=2, *, hedging=False, direct=False, max_bytes=None, counters=None):
-    clock = Clock()
-    board = StatsBoard(2, [0.0] * StatsBoard.size(2))
-    dispatcher = Dispatcher(
-        ConcurrencyLimit(limit),
-        HedgePolicy(enabled=hedging),
-        DirectReading(possible=direct),
-        counters or board.worker(0),
-        max_bytes=max_bytes,
-        clock=clock,
-    )
-    return dispatcher, clock, board
-
-
-def indices(runs):
-    return [run.fetch.index for run in runs]
-
-
-def ignore():
-    pass
+from concurrent_dataloader.dataloader_mod.stats import Counters
 
 
 def test_the_oldest_start_first_and_no_more_than_the_limit():
@@ -71,94 +43,6 @@ def test_an_error_is_the_answer_and_counts_as_a_failure():
     assert board.read()[0].failures == 1
 
 
-def with_known_latency(latency_s=0.1):
-    """A dispatcher that has seen a hundred fetches of a latency, and so has five second attempts to spend."""
-    dispatcher, clock, board = make(64, hedging=True)
-    for _ in range(100):
-        (run,) = dispatcher.add([Fetch(-1)])
-        clock.now_s += latency_s
-        dispatcher.end(run, b"body")
-    return dispatcher, clock, board
-
-
-def test_a_slow_fetch_is_sent_again_once_and_the_first_answer_wins():
-    dispatcher, clock, board = with_known_latency()
-    (slow,) = dispatcher.add([Fetch("slow")])
-    clock.now_s += 0.12
-    assert dispatcher.due_hedges()[0] == []
-    clock.now_s += 0.1
-    (second,) = dispatcher.due_hedges()[0]
-    assert second.fetch is slow.fetch
-    assert second.is_hedge
-    assert dispatcher.due_hedges()[0] == []
-    assert dispatcher.running == 2
-    dispatcher.end(second, "second")
-    assert slow.fetch.take(ignore) == "second"
-    dispatcher.end(slow, "first")
-    assert dispatcher.running == 0
-    found = board.read()[0]
-    assert (found.hedges, found.hedges_won, found.fetches) == (1, 1, 101)
-
-
-@pytest.mark.parametrize("failing", ["first", "second"])
-def test_of_two_attempts_the_one_that_succeeds_wins_over_the_one_that_fails(failing):
-    dispatcher, clock, _ = with_known_latency()
-    (first,) = dispatcher.add([Fetch("slow")])
-    clock.now_s += 1
-    (second,) = dispatcher.due_hedges()[0]
-    bad, good = (first, second) if failing == "first" else (second, first)
-    dispatcher.end(bad, error=TimeoutError())
-    assert not first.fetch.is_answered
-    dispatcher.end(good, "body")
-    assert first.fetch.take(ignore) == "body"
-    assert dispatcher.running == 0
-
-
-def test_where_both_attempts_fail_the_last_error_is_the_answer():
-    dispatcher, clock, _ = with_known_latency()
-    (first,) = dispatcher.add([Fetch("slow")])
-    clock.now_s += 1
-    (second,) = dispatcher.due_hedges()[0]
-    dispatcher.end(first, error=TimeoutError("one"))
-    dispatcher.end(second, error=ConnectionError("two"))
-    with pytest.raises(ConnectionError, match="two"):
-        first.fetch.take(ignore)
-    assert dispatcher.running == 0
-
-
-def test_second_attempts_are_at_most_a_twentieth_of_the_fetches():
-    dispatcher, clock, board = with_known_latency()
-    dispatcher.add(map(Fetch, range(40)))
-    clock.now_s += 10
-    assert len(dispatcher.due_hedges()[0]) == 5
-    assert dispatcher.due_hedges()[0] == []
-    assert board.read()[0].hedges == 5
-
-
-def test_a_slow_first_attempt_takes_no_place_from_others_once_the_second_has_answered():
-    dispatcher, clock, _ = make(1, hedging=True)
-    for _ in range(100):
-        (run,) = dispatcher.add([Fetch(-1)])
-        clock.now_s += 0.1
-        dispatcher.end(run, b"body")
-    dispatcher.add([Fetch("slow"), Fetch("next")])
-    clock.now_s += 1
-    (second,) = dispatcher.due_hedges()[0]
-    assert indices(dispatcher.end(second, b"body")) == ["next"]
-
-
-def test_large_objects_are_never_sent_again():
-    dispatcher, clock, _ = make(64, hedging=True)
-    for _ in range(100):
-        (run,) = dispatcher.add([Fetch(-1)])
-        clock.now_s += 0.1
-        dispatcher.end(run, bytes(2 << 20))
-        dispatcher.taken(run.fetch)
-    dispatcher.add([Fetch("slow")])
-    clock.now_s += 10
-    assert dispatcher.due_hedges()[0] == []
-
-
 def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_attempts():
     dispatcher, clock, board = with_known_latency()
     other = Dispatcher(
@@ -171,6 +55,28 @@ def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_at
     assert len(other.add(map(Fetch, range(64)))) == 32
     mine, others = board.read()
     assert (mine.throttled, mine.retries, mine.fetch_workers, others.fetch_workers) == (1, 1, 32, 32)
+
+
+def test_the_first_worker_learns_for_all_and_the_others_follow():
+    _, clock, board = make(64)
+    limits = [
+        ConcurrencyLimit(64, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
+        for counters in (board.worker(0), board.worker(1))
+    ]
+    workers = [
+        Dispatcher(limit, HedgePolicy(enabled=False), DirectReading(possible=False), board.worker(number), clock=clock)
+        for number, limit in enumerate(limits)
+    ]
+    for worker in workers:
+        worker.add(map(Fetch, range(100_000)))
+    while limits[0].value < 64:
+        clock.now_s += 0.1  # a store that answers all that is in flight at once
+        for worker in workers:
+            for run in worker.in_flight():
+                worker.end(run, b"body")
+    assert limits[1].value == 64
+    assert [each.fetch_workers for each in board.read()] == [64, 64]
+    assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
 
 
 def test_a_retry_for_another_reason_changes_no_limit():

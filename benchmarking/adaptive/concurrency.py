@@ -1,0 +1,76 @@
+"""A learnt number in flight against all fixed ones, on one latency and kind of objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarking.adaptive.run import WORKERS, run
+
+FIXED = (8, 16, 32, 64, 128, 256)
+"""Fetches in flight per worker."""
+BATCH_POOL = 8  # 512 samples per worker: the window is not what limits 256 in flight
+FIXED_S = (0.5, 2.5)  # what counts of a run with a fixed number, in seconds after the first batch
+AUTO_S = (5.0, 8.0)  # issue 4: within the first 5 seconds
+NEAR = 0.9  # of the best fixed setting: what is to be reached
+HOPELESS = 0.6  # of the best setting of the first round: such a setting is not measured again
+MOST_TIMES = 2.0  # the smallest fixed number that comes near: no more may be in flight
+
+
+@dataclass
+class Comparison:
+    """Samples per second of each round.
+
+    Attributes:
+        fixed: By the number of fetches in flight per worker.
+        auto: Of the learnt number.
+        limits: What had been learnt, per worker, on average over the time that counts.
+        in_flight: What was in flight, per worker, on average.
+    """
+
+    fixed: dict[int, list[float]] = field(default_factory=dict)
+    auto: list[float] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
+    in_flight: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """The fixed number with the highest median."""
+        return max(self.fixed, key=lambda number: median(self.fixed[number]))
+
+    @property
+    def needed(self) -> int:
+        """The smallest fixed number whose median comes near the best."""
+        least = NEAR * median(self.fixed[self.best])
+        return min(number for number, rates in self.fixed.items() if median(rates) >= least)
+
+    @property
+    def ratio(self) -> float:
+        """Learnt / best fixed, medians."""
+        return median(self.auto) / median(self.fixed[self.best])
+
+    @property
+    def times(self) -> float:
+        """Learnt number / the smallest fixed one that comes near the best."""
+        return median(self.limits) / self.needed
+
+    def hopeless(self, number: int) -> bool:
+        """Whether a fixed number was so slow in the first round that others are not worth its while."""
+        best = max((rates[0] for rates in self.fixed.values()), default=0.0)
+        return number in self.fixed and self.fixed[number][0] < HOPELESS * best
+
+
+def compare(dataset: Any, rounds: int) -> Comparison:
+    """Measures all settings in turn in each round."""
+    found = Comparison()
+    for seed in range(rounds):
+        for number in FIXED:
+            if not found.hopeless(number):
+                trace = run(dataset, FIXED_S[1] + 0.2, seed=seed, num_fetch_workers=number, batch_pool=BATCH_POOL)
+                found.fixed.setdefault(number, []).append(trace.rate(*FIXED_S))
+        trace = run(dataset, AUTO_S[1] + 0.2, seed=seed, num_fetch_workers="auto", batch_pool=BATCH_POOL)
+        found.auto.append(trace.rate(*AUTO_S))
+        found.limits.append(trace.mean("limit", *AUTO_S) / WORKERS)
+        found.in_flight.append(trace.mean("in_flight", *AUTO_S) / WORKERS)
+    return found
