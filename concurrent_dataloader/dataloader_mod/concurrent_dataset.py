@@ -45,7 +45,7 @@ class ConcurrentDataset(Dataset[T_co]):
         self.dataset = dataset
         self.num_fetch_workers = num_fetch_workers
         self.fetch_impl = fetch_impl
-        self._settings = EngineSettings(options, batch_pool=1, auto_collation=True)
+        self._settings = EngineSettings(options, batch_pool=1, auto_collation=True, many_readers=True)
         self._engines: dict[int, FetchEngine] = {}  # by process id: threads do not survive a fork
 
     def __len__(self) -> int:

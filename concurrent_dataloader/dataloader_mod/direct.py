@@ -28,18 +28,22 @@ class DirectReading:
     itself, as long as they take less than 150 us on average. Where they do not, the pool takes over again, and the next
     try is twice as many fetches away.
 
-    Not thread-safe: whoever owns it holds a lock, except for reading `active`.
+    It begins with `begin`, between two batches, and never while the reading thread waits for one: what the pool does
+    not start then would be started by nobody.
+
+    Not thread-safe: whoever owns it holds a lock, except for reading `is_due` and `active`.
 
     Args:
         possible: Whether the fetch may run in the reading thread at all: nobody can send it again there (hedging).
 
     Attributes:
+        is_due: Whether the reading thread is to begin.
         active: Whether the reading thread is to fetch.
     """
 
     def __init__(self, *, possible: bool) -> None:
         self._possible = possible
-        self.active = False
+        self.is_due = self.active = False
         self._fetches = 0  # since the last change of `active`
         self._pause = FIRST_TRY
         self._mean_s = 0.0
@@ -47,8 +51,13 @@ class DirectReading:
     def pool_fetched(self, median_s: float) -> None:
         """Takes in a fetch of the pool that ended well, and the median latency in seconds of the recent ones."""
         self._fetches += 1
-        if self._possible and not self.active and self._fetches >= self._pause and median_s < _WORTH_A_TRY_S:
-            self.active, self._fetches, self._mean_s = True, 0, 0.0
+        if self._possible and not self.active and self._fetches >= self._pause:
+            self.is_due = median_s < _WORTH_A_TRY_S
+
+    def begin(self) -> None:
+        """Gives the work to the reading thread; does nothing where that has it already."""
+        if not self.active:
+            self.active, self.is_due, self._fetches, self._mean_s = True, False, 0, 0.0
 
     def fetched(self, latency_s: float) -> bool:
         """Takes in the seconds that a fetch took in the reading thread; returns whether it is to go on."""

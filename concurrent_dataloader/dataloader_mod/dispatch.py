@@ -131,9 +131,10 @@ class Dispatcher:
 
         None: there are none, since a pool is the faster way, or has them all. The run ends with `end_direct`.
         """
-        if not self._direct.active:
+        if not (self._direct.active or self._direct.is_due):
             return None
         with self._lock:
+            self._direct.begin()
             mine = [fetch for fetch in fetches if fetch not in self._out and not fetch.is_claimed]
             for fetch in mine:
                 self._backlog.remove(fetch)  # it is the first: batches are read in the order in which they were added

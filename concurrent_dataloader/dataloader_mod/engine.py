@@ -35,12 +35,14 @@ class EngineSettings:
         batch_pool: Batches whose samples may be in flight at once.
         auto_collation: Whether a request is a batch of indices rather than one index.
         grows: Whether the iterator may have more batches in flight, up to `batch_pool.MOST_BATCHES`.
+        many_readers: Whether several threads may read at once.
     """
 
     options: FetchOptions
     batch_pool: int
     auto_collation: bool
     grows: bool = False
+    many_readers: bool = False
 
     @property
     def most_batches(self) -> int:
@@ -86,7 +88,7 @@ class FetchEngine:
         self._dispatcher = Dispatcher(
             limit,
             HedgePolicy(enabled=options.hedging and plan.process is not None),
-            DirectReading(possible=plan.is_local),
+            DirectReading(possible=plan.is_local and not settings.many_readers),
             counters,
             max_bytes=MAX_AUTO_BYTES if limit.adaptive else None,
         )

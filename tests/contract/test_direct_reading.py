@@ -84,6 +84,12 @@ def test_so_are_single_samples_and_what_follows_an_early_break(workers):
     assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
 
 
+@WORKERS
+def test_a_batch_during_which_fetches_prove_to_be_fast_is_whole(workers):
+    batches = list(DataLoader(Tells(600), batch_size=300, num_workers=workers, num_fetch_workers=1))
+    assert [len(batch) for batch in batches] == [300, 300]
+
+
 class FailsAt(Local):
     def fetch(self, index):
         if index == 17:

@@ -12,6 +12,8 @@ FAST_S, FAR_S = 20e-6, 0.03
 def fetch_by_pool(direct, number, median_s=0.001):
     for _ in range(number):
         direct.pool_fetched(median_s)
+    if direct.is_due:
+        direct.begin()
     return direct.active
 
 

@@ -122,6 +122,7 @@ def make_direct():
         dispatcher.end(run, b"")
         (run,) = dispatcher.add([Fetch(-1)])
     dispatcher.end(run, b"")
+    dispatcher.take_over([])
     return dispatcher, clock, board
 
 
@@ -151,9 +152,10 @@ def test_the_reading_thread_takes_over_what_the_pool_has_not_begun():
     for _ in range(FIRST_TRY - 1):
         runs = dispatcher.end(runs[0], b"")
     assert dispatcher.take_over(fetches) is None
-    assert dispatcher.end(runs[0], b"") == []
+    (at_work,) = dispatcher.end(runs[0], b"")
     dispatcher.take_over(fetches)
-    assert [fetch.is_direct for fetch in fetches] == [False] * FIRST_TRY + [True] * 2
+    assert dispatcher.end(at_work, b"") == []
+    assert [fetch.is_direct for fetch in fetches] == [False] * (FIRST_TRY + 1) + [True]
 
 
 def test_a_batch_that_is_given_up_is_nobodys_work():
@@ -198,9 +200,12 @@ def test_a_reading_thread_that_waits_long_for_the_pool_is_rescued_too():
     dispatcher, clock, _ = make(2, direct=True)
     waited_for = Fetch(0)
     out = dispatcher.add([waited_for, Fetch(1)])
-    for _ in range(FIRST_TRY):
-        runs = dispatcher.end(out.pop(), b"")
-        out += runs or dispatcher.add([Fetch(1)])
+    for _ in range(FIRST_TRY - 1):
+        dispatcher.end(out.pop(), b"")
+        out += dispatcher.add([Fetch(1)])
+    dispatcher.end(out.pop(), b"")
+    dispatcher.take_over([])
+    assert dispatcher.add([Fetch(1)]) == []
     assert indices(dispatcher.in_flight()) == [0]
     assert dispatcher.rescue() == []
     clock.now_s += STUCK_S
