@@ -66,6 +66,8 @@ def test_auto_falls_back_when_the_store_gets_slower_rather_than_farther_away():
 def test_a_consumer_that_is_the_slower_one_does_not_keep_a_limit_at_which_requests_queue():
     limit = auto()
     in_flight, now_s = 64, 0.0
+    for _ in range(FIRST_WAVE):
+        limit.completed(now_s, 0.01, saturated=True)
     while limit.value < 64:  # a store 10 ms away, and one processor's 3,000 a second
         now_s += 0.01
         for _ in range(limit.value):
