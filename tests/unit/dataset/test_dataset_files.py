@@ -85,8 +85,8 @@ def test_a_missing_index_without_a_url_says_how_to_make_one_and_which_entry_woul
     ("files", "message"),
     [
         ((["a", "b"], None), r"index_file: .*got list; keys that are at hand go to IndexedDataset"),
-        ((7, None), r"index_file: expected the path of an index file, got int"),
-        (("index.json", {"a": 1}), r"classes_file: expected the path of a classes file, or None, got dict"),
+        ((7, None), r"index_file: expected a path, got int"),
+        (("index.json", {"a": 1}), r"classes_file: expected a path, got dict"),
     ],
 )
 def test_a_file_that_is_named_by_no_path_is_refused_by_the_arguments_name(
