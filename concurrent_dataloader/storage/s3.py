@@ -53,7 +53,7 @@ class S3Store:
         self._aiobotocore = AiobotocoreObjects(options, self._connection, self._describe_request, self._renew)
         if options.client == "aiobotocore":
             require_aiobotocore()
-        import_before_fork("botocore.session", *["obstore.store"] * (options.client == "obstore"))
+        import_before_fork("botocore.session")
 
     @property
     def options(self) -> S3Options:
