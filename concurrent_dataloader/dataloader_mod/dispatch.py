@@ -12,7 +12,7 @@ from typing import Any
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun, size_of
-from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy
+from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy, SentAgain
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 from concurrent_dataloader.dataloader_mod.stats import Counters
@@ -40,22 +40,6 @@ class Run:
     def retrying(self, *, throttled: bool) -> None:
         """Hears that the store tries again."""
         self._dispatcher.retried(self, throttled=throttled)
-
-
-class _Again:
-    """What was sent again of one fetch.
-
-    Attributes:
-        live: Runs of the fetch that are out, the first one included.
-        sent: Runs in all.
-        last_s: When the last of them began.
-    """
-
-    __slots__ = ("last_s", "live", "sent")
-
-    def __init__(self, first_s: float) -> None:
-        self.live = self.sent = 1
-        self.last_s = first_s
 
 
 class Dispatcher:
@@ -89,7 +73,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._backlog: deque[Fetch] = deque()
         self._out: dict[Fetch, Run] = {}  # what is in flight and not answered, in the order of the start
-        self._again: dict[Fetch, _Again] = {}  # what was sent again, until its last run has ended
+        self._again: dict[Fetch, SentAgain] = {}  # what was sent again, until its last run has ended
         self._extra = 0  # runs beyond one for each fetch in `_out`
         self._held_bytes = 0  # in large bodies that nobody has taken yet
         self._recent = RecentFetches()
@@ -230,7 +214,7 @@ class Dispatcher:
         return not fetch.is_claimed and self._extra < most and self._hedging.spend()
 
     def _hedge(self, first: Run, now_s: float) -> Run:
-        again = self._again.setdefault(first.fetch, _Again(first.started_s))
+        again = self._again.setdefault(first.fetch, SentAgain(first.started_s))
         again.live += 1
         again.sent += 1
         again.last_s = now_s

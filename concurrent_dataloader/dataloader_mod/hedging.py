@@ -49,3 +49,19 @@ class HedgePolicy:
             return False
         self._budget -= FETCHES_PER_HEDGE
         return True
+
+
+class SentAgain:
+    """What was sent again of one fetch.
+
+    Attributes:
+        live: Runs of the fetch that are out, the first one included.
+        sent: Runs in all.
+        last_s: When the last of them began.
+    """
+
+    __slots__ = ("last_s", "live", "sent")
+
+    def __init__(self, first_s: float) -> None:
+        self.live = self.sent = 1
+        self.last_s = first_s
