@@ -106,14 +106,17 @@ class BatchReader:
         try:
             began_s = time.monotonic()
             self._stall_watch.progress(began_s)
-            value = self._do(fetch) if fetch.is_direct else self._wait_for(fetch)
-            fetched_s = time.monotonic()
-            self._wait_s += fetched_s - began_s
+            try:
+                value = self._do(fetch) if fetch.is_direct else self._wait_for(fetch)
+            finally:
+                fetched_s = time.monotonic()
+                self._wait_s += fetched_s - began_s
             if self._plan.process is None:
                 return value
-            sample = self._plan.process(fetch.index, value)
-            self._process_s += time.monotonic() - fetched_s
-            return sample
+            try:
+                return self._plan.process(fetch.index, value)
+            finally:
+                self._process_s += time.monotonic() - fetched_s
         except FetchCancelled:
             raise
         except StopIteration as error:

@@ -166,3 +166,26 @@ def test_the_death_of_a_worker_names_what_it_was_fetching():
         list(batches)
     del batches
     assert not multiprocessing.active_children()
+
+
+class FailsIn(TwoPhase):
+    def __init__(self, phase):
+        super().__init__(8)
+        self.phase = phase
+
+    def fetch(self, index):
+        if self.phase == "fetch":
+            raise OSError("no")
+        return index
+
+    def process(self, index, raw):
+        raise OSError("no")
+
+
+@pytest.mark.parametrize("phase", ["fetch", "process"])
+def test_the_time_that_went_into_samples_that_failed_is_counted_too(phase):
+    loader = DataLoader(FailsIn(phase), batch_size=4, on_error=lambda index, error: index, max_error_rate=1.0)
+    assert torch.cat(list(loader)).tolist() == list(range(8))
+    total = loader.stats().total
+    assert total.wait_s > 0
+    assert (total.process_s > 0) is (phase == "process")
