@@ -134,19 +134,20 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     Args:
         loader: The loader.
-        worker_target: Runs in each worker process in place of torch's loop, with that loop's arguments.
+        target_of: Called with a worker's number, returns what its process runs in place of torch's loop, with that
+            loop's arguments.
         batches_per_worker: Batches out at each worker, if more than the loader's ``prefetch_factor``.
     """
 
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
 
-    def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
+    def __init__(self, loader: Any, target_of: Callable[[int], Callable[..., None]], batches_per_worker: int) -> None:
         context = multiprocessing_context(loader)
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
-        def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
-            del target  # torch's loop, or what a script has put in its place: the target runs it as it was imported
-            return make_process(context, worker_target, **kwargs)
+        def start_process(*, target: Callable[..., None], args: tuple[Any, ...], **kwargs: Any) -> Any:
+            del target  # torch's loop, or what a script has put in its place: ours runs it as it was imported
+            return make_process(context, target_of(WorkerArguments(args)["worker_id"]), args, **kwargs)
 
         super().__init__(
             Override(
