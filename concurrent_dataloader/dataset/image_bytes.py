@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -54,7 +54,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _check_scale(image: Image.Image) -> None:
     """Raises DecodeError where Pillow would clip: it takes 32 bits of grey for numbers from 0 to 255."""
-    lowest, highest = image.getextrema()
+    lowest, highest = cast(tuple[float, float], image.getextrema())  # one pair for one channel
     # Written so that a value which is no number is refused; a picture of fractions would come out black.
     if not (lowest >= 0 and highest <= _WHITE) or (image.mode == "F" and 0 < highest <= 1):
         raise DecodeError(

@@ -93,6 +93,7 @@ class TestStores:
             Fault("reset", limit=3),
             Fault("reset", at_byte=50_000, limit=3),
             Fault("short", missing_bytes=1, limit=3),
+            Fault("long", surplus_bytes=1_000, limit=3),
             Fault("stuck", at_byte=50_000, limit=2),
         ],
         ids=lambda fault: fault.action,
