@@ -67,8 +67,8 @@ def download_entry(dataset_type: DatasetType, kind: FileKind) -> str:
 def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     """Reads a credentials file in either spelling; entries that are null or unknown count as not there.
 
-    Keys that other users may read are warned of, once per file. A file may leave the keys out when the AWS chain has
-    them; it then needs at least one other entry.
+    Keys, or signatures of URLs, that other users may read are warned of, once per file. A file may leave the keys out
+    when the AWS chain has them; it then needs at least one other entry.
 
     Raises:
         MissingFileError: There is no such file.
@@ -85,7 +85,7 @@ def load_credentials_file(path: str | os.PathLike[str]) -> CredentialsFile:
     if "ca_bundle" in texts:
         texts["ca_bundle"] = str(path.absolute().parent / texts["ca_bundle"])
     credentials = _credentials(path, texts)
-    if credentials is not None:
+    if credentials is not None or any("?" in texts.get(name, "") for name in urls):  # a signature, perhaps
         _warn_of_readers(path)
     if not texts:
         raise CredentialsFileError(f"{path} has none of the known entries; {_EXPECTED}")

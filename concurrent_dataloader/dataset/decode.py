@@ -46,13 +46,14 @@ def decode_pil(data: bytes) -> Image.Image:
     """Decodes with Pillow.
 
     Transparency is dropped, 16-bit grey is scaled to 8 bits (Pillow alone would clip it to white), and of an animation
-    the first frame is taken. As with torchvision's ``ImageFolder``, an EXIF orientation is not applied.
+    the first frame is taken. 32-bit grey is taken for 0 to 255, and refused where it goes beyond; so is PostScript. As
+    with torchvision's ``ImageFolder``, an EXIF orientation is not applied.
 
     Returns:
         The image in mode RGB.
 
     Raises:
-        DecodeError: The bytes are no image that Pillow can read.
+        DecodeError: The bytes are no image that Pillow can read, or none whose scale of grey is known.
     """
     with opened(data) as image:
         return to_rgb(image)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,22 @@ def copies_of(index: Path) -> Iterator[Path]:
 
 def open_copy(index: Path, source: bytes) -> PackedKeys | None:
     """Opens the first copy that is whole and of this source; None if there is none."""
-    return next((packed for copy in copies_of(index) if (packed := PackedKeys.open(copy, source))), None)
+    return next((packed for copy in copies_of(index) if (packed := _open(copy, index, source))), None)
+
+
+def _open(copy: Path, index: Path, source: bytes) -> PackedKeys | None:
+    return PackedKeys.open(copy, source, _believed_makers(copy, index))
+
+
+def _believed_makers(copy: Path, index: Path) -> frozenset[int] | None:
+    """Returns whose copy is believed; None: anybody's.
+
+    Who can put a copy beside an index could replace the index as well, but in a sticky folder, such as ``/tmp``.
+    """
+    with contextlib.suppress(OSError):  # there is no such folder, or index, and so nothing to believe
+        if os.name == "posix" and copy.parent.stat().st_mode & stat.S_ISVTX:
+            return frozenset({0, os.geteuid(), index.stat().st_uid})
+    return None
 
 
 def settled_status(index: Path) -> os.stat_result:
@@ -72,7 +88,7 @@ class CopyWriter:
     def __init__(self, copy: Path, index: Path) -> None:
         self.error: OSError | None = None
         self.sized = False
-        self._copy = copy
+        self._copy, self._index = copy, index
         self._part: Part | None = None
         self._writer: PackWriter | None = None
         with self._noting_errors():
@@ -100,10 +116,10 @@ class CopyWriter:
         with self._noting_errors():
             if self._part is not None and self._writer is not None and self.error is None:
                 self._writer.finish(source)
-                if (other := PackedKeys.open(self._copy, source)) is not None:
+                if (other := _open(self._copy, self._index, source)) is not None:
                     return other  # one copy, mapped by all
                 self._part.publish(durable=False)  # it is checked when it is opened
-                return PackedKeys.open(self._copy, source)
+                return _open(self._copy, self._index, source)
         return None
 
     def __enter__(self) -> Self:

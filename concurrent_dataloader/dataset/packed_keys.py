@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import stat
 import weakref
 import zlib
 from multiprocessing.context import get_spawning_popen
@@ -23,6 +24,8 @@ from concurrent_dataloader.dataset.pack_format import ENCODING_ERRORS, HEADER_BY
 
 __all__ = ["ENCODING_ERRORS", "PackedKeys"]
 
+# Not blocking: a pipe that somebody put there has no other end, and would be waited for.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _READ_BYTES = 1 << 20  # piece in which a file is checked: the check maps nothing and holds one piece
 
 
@@ -65,14 +68,22 @@ class PackedKeys:
         self.sizes = view[header.sizes_start : header.total_bytes].cast("Q") if header.sized else None
 
     @classmethod
-    def open(cls, path: Path, source: bytes) -> PackedKeys | None:
+    def open(cls, path: Path, source: bytes, makers: frozenset[int] | None = None) -> PackedKeys | None:
         """Checks the pack at a path from end to end and maps it.
 
+        Args:
+            path: The file.
+            source: What the pack has to be of.
+            makers: Users whose pack is believed, for the checksum finds accidents, not forgeries; None: anybody's.
+
         Returns:
-            None if there is no readable file, or if it is no whole, undamaged pack of this source.
+            None if there is no readable file, or if it is no whole, undamaged pack of this source, or somebody else's.
         """
         try:
-            with path.open("rb") as file:
+            with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or (makers is not None and status.st_uid not in makers):
+                    return None
                 header = _read_header(file)
                 if header is None or header.source != source:
                     return None

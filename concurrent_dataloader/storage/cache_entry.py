@@ -61,8 +61,14 @@ def read_entry(folder: str, name: str, mark_age_ns: int = 0) -> bytes | None:
 
 def write_incoming(folder: str, name: str, body: bytes) -> None:
     """Writes the entry under the name of incoming ones, from where it is renamed; the ledger's lock must be held."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    fd = os.open(f"{folder}/{INCOMING_NAME}", flags, 0o600)
+    # Always a new file: what lies there, left by a killed writer, might be another name of a file elsewhere.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    path = f"{folder}/{INCOMING_NAME}"
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError:
+        os.unlink(path)
+        fd = os.open(path, flags, 0o600)
     try:
         for part in (_header(name, body), body):
             left = memoryview(part)

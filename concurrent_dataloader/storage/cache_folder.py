@@ -4,7 +4,7 @@
 
     cache_dir/                                   mode 0700
       concurrent-dataloader-cache.ledger         lock and bookkeeping, see cache_ledger
-      incoming                                   the entry that is being written; a left-over is written over
+      incoming                                   the entry that is being written; a left-over is removed
       00/ ... ff/                                256 shards, mode 0700, made when they are needed
         <38 hex digits>                          one entry, mode 0600, see cache_entry
 """
@@ -28,7 +28,8 @@ INCOMING_NAME = "incoming"
 
 _DIGEST_BYTES = 20  # 160 bits: two of 10**12 names are the same with a chance below 10**-24
 _ENTRY_NAME = re.compile(r"[0-9a-f]{38}")
-_OUR_NAME = re.compile(rf"[0-9a-f]{{2}}|{INCOMING_NAME}|{re.escape(LEDGER_NAME)}")
+_SHARD_NAME = re.compile(r"[0-9a-f]{2}")
+_OUR_NAME = re.compile(rf"{_SHARD_NAME.pattern}|{INCOMING_NAME}|{re.escape(LEDGER_NAME)}")
 
 
 def entry_name(store_name: str, key: str) -> str:
@@ -152,12 +153,28 @@ def _check_ours(folder: str, names: list[str]) -> None:
 
 
 def _refuse_planted_files(folder: str) -> None:
-    """Refuses what another user put into the folder before it was closed to him: he could still write in it."""
+    """Refuses what another user put into the folder before it was closed to him, and names of what lies elsewhere.
+
+    He could still write in the first. Through a link we would read and write outside; another name of our own file is
+    our own, too, whoever made it.
+    """
     for name in os.listdir(folder):
         with contextlib.suppress(FileNotFoundError):  # "incoming", which another process has renamed meanwhile
-            owner = os.lstat(f"{folder}/{name}").st_uid
-            if owner != os.geteuid():
+            status = os.lstat(f"{folder}/{name}")
+            if status.st_uid != os.geteuid():
                 raise OptionError(
-                    f"cache_dir {folder} holds {name!r} of another user (uid {owner}), who could change what is read "
-                    "from it; name a folder of your own"
+                    f"cache_dir {folder} holds {name!r} of another user (uid {status.st_uid}), who could change what "
+                    "is read from it; name a folder of your own"
                 )
+            if _OUR_NAME.fullmatch(name) and not _is_as_we_make_it(name, status):
+                raise OptionError(
+                    f"cache_dir {folder} holds {name!r}, which is a link, or of another kind than a cache's own; "
+                    "remove it, or name a new folder"
+                )
+
+
+def _is_as_we_make_it(name: str, status: os.stat_result) -> bool:
+    """Whether a shard is a folder, and all else a file without a second name."""
+    if _SHARD_NAME.fullmatch(name):
+        return stat.S_ISDIR(status.st_mode)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1

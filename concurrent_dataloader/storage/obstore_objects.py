@@ -72,15 +72,19 @@ class ObstoreObjects:
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
         if size_bytes is not None and self._large.fits(size_bytes):
-            return self._get_large(key, size_bytes)
-        answer = self._call(key, lambda store: _read(store, key, self._large))
-        return answer if isinstance(answer, bytes) else self._get_large(key, answer.meta["size"], answer)
+            return self._get_large(key, size_bytes, time.monotonic())
+        start_s = time.monotonic()
+        answer = self._call(key, lambda store: _read(store, key, self._large), start_s)
+        return answer if isinstance(answer, bytes) else self._get_large(key, answer.meta["size"], start_s, answer)
 
     async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
         if size_bytes is not None and self._large.fits(size_bytes):
-            return await self._aget_large(key, size_bytes)
-        answer = await self._acall(key, lambda store: _aread(store, key, self._large))
-        return answer if isinstance(answer, bytes) else await self._aget_large(key, answer.meta["size"], answer)
+            return await self._aget_large(key, size_bytes, time.monotonic())
+        start_s = time.monotonic()
+        answer = await self._acall(key, lambda store: _aread(store, key, self._large), start_s)
+        return (
+            answer if isinstance(answer, bytes) else await self._aget_large(key, answer.meta["size"], start_s, answer)
+        )
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         return bytes(self._call(key, lambda store: _read_part(store, key, start, end)).body)
@@ -108,9 +112,15 @@ class ObstoreObjects:
             lambda attempt: run(self._stores.get(attempt)), lambda: self._describe(key), start_s
         )
 
-    def _get_large(self, key: str, size_bytes: int, opened: GetResult | None = None) -> bytes:
-        """Returns the body, fetched by ranges; ``opened`` is an answer whose body has not been read."""
-        start_s = time.monotonic()  # one deadline for all of it
+    def _get_large(self, key: str, size_bytes: int, start_s: float, opened: GetResult | None = None) -> bytes:
+        """Returns the body, fetched by ranges, all within one deadline.
+
+        Args:
+            key: The object.
+            size_bytes: Its size.
+            start_s: When the first request for it began, in seconds of ``time.monotonic``.
+            opened: An answer whose body has not been read.
+        """
         return self._large.get(
             key,
             size_bytes,
@@ -119,9 +129,8 @@ class ObstoreObjects:
             None if opened is None else lambda end: _first_part(opened, end),
         )
 
-    async def _aget_large(self, key: str, size_bytes: int, opened: GetResult | None = None) -> bytes:
+    async def _aget_large(self, key: str, size_bytes: int, start_s: float, opened: GetResult | None = None) -> bytes:
         """Like `_get_large`, on the running event loop."""
-        start_s = time.monotonic()
 
         async def whole() -> bytes:
             return cast(bytes, await self._acall(key, lambda store: _aread(store, key), start_s))

@@ -26,10 +26,14 @@ def past_end_message(start: int, size_bytes: int) -> str:
     return f"a range from byte {start} was asked for, the body has {size_bytes} bytes"
 
 
-def size_of_whole(content_range: str | None, start: int) -> int | None:
+def size_of_whole(content_range: str | None, start: int, end: int) -> int | None:
     """Returns the object's size in bytes from the Content-Range header of the answer to a range.
 
-    None means that the answer is not what was asked for: it has no such header, or the range starts elsewhere.
+    None means that the answer is not what was asked for: it has no such header, or the range starts elsewhere, or ends
+    neither where it should nor with the object.
     """
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", content_range or "")
-    return int(found[2]) if found and int(found[1]) == start else None
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range or "")
+    if found is None:
+        return None
+    first, last, size_bytes = map(int, found.groups())
+    return size_bytes if first == start and last + 1 == min(end, size_bytes) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from concurrent_dataloader._base.errors import IncompleteBody, OptionError, StorageError
 from concurrent_dataloader.storage.attempt_clients import limits_of
+from concurrent_dataloader.storage.botocore_answers import announced_length, stay_at_the_endpoint
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.large_objects import LargeObjects, Part
@@ -98,11 +100,15 @@ class AiobotocoreObjects:
         request = {"Bucket": self._options.bucket_name, "Key": key, "Range": f"bytes={start}-{end - 1}"}
         async with asyncio.timeout(attempt.rest_s):
             answer = await client.get_object(**request)
-            size_bytes = size_of_whole(answer.get("ContentRange"), start)
+            size_bytes = size_of_whole(answer.get("ContentRange"), start, end)
             if size_bytes is None:
                 answer["Body"].close()
-                raise RangesIgnored(f"{self._describe(key)}: the store does not serve ranges")
-            return Part(await _read_body(answer), answer.get("ETag"), size_bytes)
+                raise RangesIgnored(
+                    f"{self._describe(key)}: the store does not serve ranges, or another than was asked for"
+                )
+            body = await _read_body(answer)
+            check_length(len(body), min(end, size_bytes) - start)
+            return Part(body, answer.get("ETag"), size_bytes)
 
     def _clients_of_loop(self) -> _LoopClients:
         clients, loop = self._clients.get(), asyncio.get_running_loop()
@@ -115,8 +121,9 @@ class AiobotocoreObjects:
 
 async def _read_body(answer: dict[str, Any]) -> bytes:
     async with answer["Body"] as stream:
+        announced = announced_length(answer)
         body: bytes = await stream.read()
-    check_length(len(body), answer.get("ContentLength", len(body)))
+    check_length(len(body), len(body) if announced is None else announced)
     return body
 
 
@@ -143,6 +150,8 @@ class _LoopClients:
             clients = self._clients  # a reset, which comes from another thread, puts a new dict in its place
             if keep_connections not in clients:
                 client = await self._open.enter_async_context(await self._build(keep_connections))
+                if self._connection.get().endpoint_url is not None:
+                    stay_at_the_endpoint(client)
                 clients[keep_connections] = client
             return clients[keep_connections]
 
@@ -159,9 +168,35 @@ class _LoopClients:
             choose_credentials(session, await session.get_credentials(), self._options)
         limits = limits_of(self._options, 0)
         settings = client_settings(self._options, limits, connection, self._max_concurrency)
+        settings["http_session_cls"] = _session_without_redirects()
         if not keep_connections:
             settings["connector_args"] = {"force_close": True, "keepalive_timeout": None}
         return session.create_client("s3", config=AioConfig(**settings), **connection.client_arguments())
+
+
+@functools.cache
+def _session_without_redirects() -> type[Any]:
+    """Returns aiobotocore's HTTP session, but for redirects, which botocore's own does not follow either.
+
+    aiohttp would follow them from https to plain http, and take the session's token to any host.
+    """
+    from aiobotocore.httpsession import AIOHTTPSession
+
+    class Session(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+        async def _get_session(self, proxy_url: str | None) -> _NoRedirects:
+            return _NoRedirects(await super()._get_session(proxy_url))
+
+    return Session
+
+
+class _NoRedirects:
+    """An aiohttp session that hands a redirect on as the answer that it is."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def request(self, method: str, **arguments: Any) -> Any:
+        return await self._session.request(method, allow_redirects=False, **arguments)
 
 
 def classify_aiobotocore(error: Exception) -> Failure | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from concurrent_dataloader.storage.attempt_clients import AttemptClients, Limits
+from concurrent_dataloader.storage.botocore_answers import announced_length, stay_at_the_endpoint
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.daemon_call import in_daemon_thread
 from concurrent_dataloader.storage.large_objects import LargeObjects, Part
@@ -112,11 +113,15 @@ class Boto3Objects:
     def _read_part(self, attempt: Attempt, key: str, start: int, end: int) -> Part:
         request = {"Bucket": self._options.bucket_name, "Key": key, "Range": f"bytes={start}-{end - 1}"}
         answer = self._clients.get(attempt).get_object(**request)
-        size_bytes = size_of_whole(answer.get("ContentRange"), start)
+        size_bytes = size_of_whole(answer.get("ContentRange"), start, end)
         if size_bytes is None:
             answer["Body"].close()  # a body that nobody asked for: not worth reading to keep the connection
-            raise RangesIgnored(f"{self._describe(key)}: the store does not serve ranges")
-        return Part(_read_body(answer, attempt, self._options.read_timeout_s), answer.get("ETag"), size_bytes)
+            raise RangesIgnored(
+                f"{self._describe(key)}: the store does not serve ranges, or another than was asked for"
+            )
+        body = _read_body(answer, attempt, self._options.read_timeout_s)
+        check_length(len(body), min(end, size_bytes) - start)
+        return Part(body, answer.get("ETag"), size_bytes)
 
     def _pages(self, prefix: str, **request: str) -> Iterator[dict[str, Any]]:
         while True:
@@ -141,6 +146,8 @@ class Boto3Objects:
         settings = client_settings(self._options, limits, connection, self.max_concurrency)
         client = connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
         read_listings_fast(client)
+        if connection.endpoint_url is not None:
+            stay_at_the_endpoint(client)
         if not limits.keep_connections:
             client.meta.events.register("before-send.s3", _close_afterwards)
         return client
@@ -151,7 +158,7 @@ def _read_body(answer: dict[str, Any], attempt: Attempt, silence_s: float) -> by
 
     Piece by piece, since botocore's own time-out is for a silence: a body that drips would take for ever.
     """
-    announced: int | None = answer.get("ContentLength")  # None: chunked, which has an end of its own
+    announced = announced_length(answer)
     body, pieces, received = answer["Body"], [], 0
     with body as stream:  # closes the connection unless it goes back to the pool below
         while announced is None or received < announced:

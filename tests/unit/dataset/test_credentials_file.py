@@ -104,9 +104,19 @@ def test_what_is_wrong_is_named_with_the_file_and_without_a_secret(path: Path, e
     assert "top-secret" not in shown
 
 
-def test_a_file_whose_keys_others_may_read_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"access_key": "key", "secret": "the-secret"},
+        {"val_index_file_download_url": "https://host/index.json?X-Amz-Signature=the-secret"},
+    ],
+    ids=["keys", "presigned-url"],
+)
+def test_a_file_whose_keys_others_may_read_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, entries: dict[str, str]
+) -> None:
     path = tmp_path / "credentials.json"
-    path.write_text(json.dumps({"access_key": "key", "secret": "the-secret"}))
+    path.write_text(json.dumps(entries))
     path.chmod(0o644)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -117,7 +127,10 @@ def test_a_file_whose_keys_others_may_read_is_warned_of_once(tmp_path: Path, cap
 
 @pytest.mark.parametrize(
     ("entries", "mode"),
-    [({"access_key": "key", "secret": "the-secret"}, 0o600), ({"bucket_name": "bucket"}, 0o644)],
+    [
+        ({"access_key": "key", "secret": "the-secret"}, 0o600),
+        ({"bucket_name": "bucket", "train_index_file_download_url": "https://host/index.json"}, 0o644),
+    ],
     ids=["private", "without-keys"],
 )
 def test_a_file_that_is_private_or_holds_no_keys_is_not_warned_of(

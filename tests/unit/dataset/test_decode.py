@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from pictures import HEIGHT, WIDTH, encoded, noise
+from pictures import HEIGHT, WIDTH, encoded, noise, png
 from PIL import Image
 
 from concurrent_dataloader._base.errors import DecodeError, OptionError
@@ -21,17 +19,6 @@ from concurrent_dataloader.dataset import decode
 from concurrent_dataloader.dataset.decode import decode_pil, decode_torchvision, resolve_decoder
 
 Pixels = npt.NDArray[Any]
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def png(width: int, height: int, depth: int, colour_type: int, lines: list[bytes]) -> bytes:
-    """Returns a PNG of kinds that Pillow does not write."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + line for line in lines))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def pixels(data: bytes) -> Pixels:

@@ -26,6 +26,11 @@ def width(image: Image.Image) -> int:
     return image.width
 
 
+def shape(image: Any) -> tuple[int, int]:
+    """Height and width."""
+    return (image.height, image.width) if isinstance(image, Image.Image) else tuple(image.shape[1:])
+
+
 def dataset(store: MemoryStore | None = None, **options: Any) -> IndexedDataset:
     return IndexedDataset(store or MemoryStore(BODIES), KEYS, decode_in="fetch", **options)
 
@@ -67,6 +72,30 @@ def test_a_damaged_image_obeys_on_error_as_it_does_in_process(impl: Any, workers
     assert [b.tolist() for b in DataLoader(images, on_error="skip", **common)] == [[8, 10], [11, 12, 13]]
     replaced = DataLoader(images, on_error=lambda index, error: -index, **common)
     assert next(iter(replaced)).tolist() == [8, -1, 10]
+
+
+@pytest.mark.parametrize("place", ["process", "fetch"])
+@pytest.mark.parametrize("decoder", ["pil", "torchvision"])
+def test_no_damaged_image_costs_more_than_its_own_sample_and_each_is_named(decoder: Any, place: Any) -> None:
+    jpeg = encoded(noise(16, 8), "JPEG")
+    size = jpeg.index(b"\xff\xc0") + 5  # height and width in its header
+    damaged = {
+        "cut.jpg": jpeg[:-30],
+        "empty.jpg": b"",
+        "page.jpg": b"<!DOCTYPE html><title>503 Slow Down</title>",
+        "bomb.jpg": jpeg[:size] + b"\xff\xff\xff\xff" + jpeg[size + 4 :],
+        "no-pixels.jpg": jpeg[:size] + bytes(4) + jpeg[size + 4 :],
+        "cut.png": BODIES[KEYS[0]][:-40],
+    }
+    bodies = {f"whole-{n}.jpg": jpeg for n in range(len(damaged))} | damaged
+    keys = sorted(bodies, key=lambda key: bodies[key] == jpeg)  # the damaged ones first
+    keys = [key for pair in zip(keys[: len(damaged)], keys[len(damaged) :], strict=True) for key in pair]
+    images = IndexedDataset(MemoryStore(bodies), keys, decoder=decoder, decode_in=place, transform=shape)
+    loader = DataLoader(images, batch_size=4, num_workers=1, on_error="skip", collate_fn=list)
+    assert list(loader) == 3 * [[(8, 16), (8, 16)]]
+    failed = loader.stats().failed_samples
+    assert [(keys[each.index], each.name) for each in failed] == [(key, key) for key in keys[::2]]
+    assert all(each.error.startswith("DecodeError: ") and each.name in each.error for each in failed)
 
 
 def test_images_are_decoded_many_at_a_time_outside_the_main_thread() -> None:

@@ -262,3 +262,20 @@ def test_a_bad_large_index_leaves_no_copy(big: Path) -> None:
     with pytest.raises(IndexFileError, match="no ',' or ']' after an entry"):
         load_index(big)
     assert list(big.parent.iterdir()) == [big]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("sticky", [True, False])
+def test_in_a_sticky_folder_a_copy_by_a_stranger_is_not_believed(big: Path, parsed: list[Path], sticky: bool) -> None:
+    load_index(big)
+    [copy] = big.parent.glob("*.packed")
+    os.chown(copy, 65534, -1)
+    big.parent.chmod(0o1777 if sticky else 0o777)  # in the other he could have replaced the index itself
+    parsed.clear()
+    assert list(load_index(big)) == KEYS
+    assert bool(parsed) is sticky
+
+
+def test_a_pipe_in_place_of_the_copy_is_not_waited_for(big: Path) -> None:
+    os.mkfifo(big.with_name(big.name + ".packed"))
+    assert list(load_index(big)) == KEYS

@@ -51,6 +51,35 @@ class TestFolder:
         assert store.get("a") == b"other"
         assert (tmp_path / "outside").read_bytes() == before
 
+    @pytest.mark.parametrize("name", ["00", INCOMING_NAME, LEDGER_NAME])
+    def test_a_link_in_place_of_a_part_of_the_cache_is_refused(self, folder: Path, tmp_path: Path, name: str) -> None:
+        cached(CountingStore({"a": b"alpha"}), folder).get("a")
+        (tmp_path / "outside").mkdir()
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(tmp_path / "outside")
+        with pytest.raises(OptionError, match=f"holds '{name}', which is a link"):
+            cached(CountingStore(), folder)
+
+    @pytest.mark.parametrize("name", [INCOMING_NAME, LEDGER_NAME])
+    def test_a_second_name_of_a_file_elsewhere_is_refused_and_left_alone(
+        self, folder: Path, tmp_path: Path, name: str
+    ) -> None:
+        cached(CountingStore({"a": b"alpha"}), folder).get("a")
+        (tmp_path / "precious").write_bytes(b"precious")
+        (folder / name).unlink(missing_ok=True)
+        os.link(tmp_path / "precious", folder / name)
+        with pytest.raises(OptionError, match=f"holds '{name}', which is a link"):
+            cached(CountingStore(), folder)
+        assert (tmp_path / "precious").read_bytes() == b"precious"
+
+    def test_an_entry_is_never_written_through_another_name_of_a_file(self, folder: Path, tmp_path: Path) -> None:
+        store = cached(CountingStore({"a": b"alpha"}), folder)
+        (tmp_path / "precious").write_bytes(b"precious")
+        os.link(tmp_path / "precious", folder / INCOMING_NAME)  # while the cache is in use
+        assert [store.get("a"), store.get("a")] == [b"alpha", b"alpha"]
+        assert (tmp_path / "precious").read_bytes() == b"precious"
+        assert len(entry_files(folder)) == 1
+
     def test_names_and_entries_show_no_key_and_no_store(self, folder: Path) -> None:
         cached(CountingStore({"secret-key": b"body"}, "fake://secret-bucket"), folder).get("secret-key")
         for path in folder.rglob("*"):

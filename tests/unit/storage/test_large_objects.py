@@ -43,17 +43,23 @@ def test_parts_lie_side_by_side_and_are_of_one_length(size_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "start", "size"),
+    ("header", "start", "end", "size"),
     [
-        ("bytes 5-9/100", 5, 100),
-        ("bytes 5-9/100", 4, None),
-        ("bytes 5-9/*", 5, None),
-        (None, 0, None),
-        ("", 0, None),
+        ("bytes 5-9/100", 5, 10, 100),
+        ("bytes 5-9/10", 5, 20, 10),
+        ("bytes 5-9/100", 4, 10, None),
+        ("bytes 5-9/100", 5, 20, None),
+        ("bytes 5-9/100", 5, 9, None),
+        ("bytes 5-9/8", 5, 10, None),
+        ("bytes 5-9/*", 5, 10, None),
+        (None, 0, 10, None),
+        ("", 0, 10, None),
     ],
 )
-def test_the_size_of_the_whole_is_read_from_the_answer_to_a_range(header: str | None, start: int, size: Any) -> None:
-    assert size_of_whole(header, start) == size
+def test_the_size_of_the_whole_is_read_from_the_answer_to_a_range(
+    header: str | None, start: int, end: int, size: Any
+) -> None:
+    assert size_of_whole(header, start, end) == size
 
 
 def part(start: int, end: int, etag: str | None = "v1", size_bytes: int = len(LARGE)) -> Part:

@@ -14,7 +14,15 @@ from store_contract import on_loop
 
 from benchmarking.endpoint import Fault, S3Endpoint
 from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, StorageError
-from concurrent_dataloader.storage import ObjectOptions, ObjectStore, ObstoreStore, S3Options, S3Store, large_objects
+from concurrent_dataloader.storage import (
+    ObjectOptions,
+    ObjectStore,
+    ObstoreStore,
+    S3Options,
+    S3Store,
+    large_objects,
+    retry,
+)
 from concurrent_dataloader.storage.large_objects import spans_of
 
 little = pytest.mark.usefixtures("low_bounds")
@@ -85,6 +93,7 @@ class TestStores:
             Fault("reset", limit=3),
             Fault("reset", at_byte=50_000, limit=3),
             Fault("short", missing_bytes=1, limit=3),
+            Fault("long", surplus_bytes=1_000, limit=3),
             Fault("stuck", at_byte=50_000, limit=2),
         ],
         ids=lambda fault: fault.action,
@@ -132,3 +141,24 @@ def test_one_deadline_is_for_all_parts(endpoint: S3Endpoint, monkeypatch: pytest
     store = S3Store(S3Options("bucket", endpoint.url, deadline_s=1.0, read_timeout_s=0.4))
     with pytest.raises(StorageError, match=r"of 1 s"):
         store.get("large", len(LARGE))
+
+
+@little
+@pytest.mark.parametrize("call", ["get", "aget"])
+def test_one_deadline_is_for_the_answer_that_tells_the_size_and_for_all_parts(
+    endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    starts: list[float | None] = []
+    real = retry._Attempts.__init__
+
+    def noting(self: Any, rules: Any, start_s: float | None) -> None:
+        starts.append(start_s)
+        real(self, rules, start_s)
+
+    monkeypatch.setattr(retry._Attempts, "__init__", noting)
+    store = S3Store(S3Options("bucket", endpoint.url))
+    body = store.get("large") if call == "get" else on_loop(store, lambda: store.aget("large"))
+    assert body == LARGE
+    assert len(starts) > 2
+    assert None not in starts
+    assert len(set(starts)) == 1
