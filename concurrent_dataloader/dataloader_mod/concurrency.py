@@ -38,7 +38,7 @@ _SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency 
 
 _THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
 _THROTTLE_SHARE = (
-    0.85  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
+    0.9  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
 )
 _STEP_S = 0.5  # between two steps up after a refusal
 _STEP_PART = 10  # a step is this part of the limit: what it overshoots is refused, and has to be asked for again
