@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
+import queue
 import signal
 import tempfile
+import time
 
 import pytest
+import torch
 from scripted import Gate, Scripted
 
 from benchmarking.soak.gauges import Gauges, leaks_since
@@ -32,6 +36,34 @@ def test_a_death_is_told_by_the_call_for_a_batch_and_nowhere_else():
         RuntimeError, match=rf"DataLoader worker \(pid {worker.pid}\) is killed by signal: Killed\. It was fetching"
     ):
         list(batches)  # batches that have been received already come first
+
+
+def _pass_on(results, batches, _device_index, done, _device):
+    """torch's pinning thread, where there is nothing to pin for."""
+    while not done.is_set():
+        with contextlib.suppress(queue.Empty):
+            batches.put(results.get(timeout=0.1))
+
+
+@pytest.mark.parametrize("timeout", [0, 60])
+def test_a_death_is_told_soon_where_a_thread_pins_what_the_workers_send(monkeypatch, timeout):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda *_, **__: torch.device("cuda"))
+    monkeypatch.setattr(torch.utils.data._utils.pin_memory, "_pin_memory_loop", _pass_on)
+    gate = Gate()
+    script = dict.fromkeys(range(2, 8), "gate")
+    loader = DataLoader(Scripted(8, script, gate), 2, num_workers=1, pin_memory=True, timeout=timeout)
+    batches = iter(loader)
+    assert next(batches)[0].tolist() == [0, 1]
+    _kill_first_worker(batches)
+    began_s = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"is killed by signal: Killed\. It was fetching samples 2 \("):
+        next(batches)
+    assert time.monotonic() - began_s < 30
+    del batches
+    gc.collect()
+    gate.close()
 
 
 def test_a_death_between_two_epochs_of_persistent_workers_is_told_by_the_next_and_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import pickle
@@ -35,8 +36,8 @@ def start():
         worker.close()
 
 
-def kill(worker, number=signal.SIGKILL):
-    os.kill(worker.pid, number)
+def kill(worker):
+    os.kill(worker.pid, signal.SIGKILL)
     assert multiprocessing.connection.wait([worker.sentinel], PATIENCE_S)
 
 
@@ -132,6 +133,11 @@ def test_a_guarded_pipe_is_closed_with_its_last_reference(start):
     writer.close()
 
 
+def _die_by(number):
+    faulthandler.disable()  # pytest's would print the stacks
+    os.kill(os.getpid(), number)
+
+
 @pytest.mark.parametrize(
     ("number", "end"),
     [
@@ -140,8 +146,7 @@ def test_a_guarded_pipe_is_closed_with_its_last_reference(start):
     ],
 )
 def test_a_death_is_described_by_its_signal(start, number, end):
-    worker = start()
-    kill(worker, number)
+    worker = start(_die_by, number)
     worker.join()
     assert describe_ends([worker]) == f"DataLoader worker (pid {worker.pid}) {end}"
 
