@@ -178,8 +178,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     def after_batch(self) -> None:
         """Called in the main process after each batch, or exception, that was received."""
 
-    def begin_epoch(self) -> None:
-        """Called before the first batch of each epoch is asked for."""
+    def begin_epoch(self, loader: Any) -> None:
+        """Called with the loader before the first batch of each epoch is asked for."""
 
     def describe_requests(self, requests: list[Any]) -> str:
         """Names the samples of requests for a message."""
@@ -202,7 +202,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         pipe = self._watch.guard(self._worker_result_queue._reader)  # type: ignore[attr-defined]
         self._pipes = [] if hasattr(self, "_pin_memory_thread") else [pipe]  # else that thread reads it
         self._requests = {}
-        self.begin_epoch()
+        self.begin_epoch(loader)
         super()._reset(loader, first_iter)
 
     def _next_index(self) -> Any:

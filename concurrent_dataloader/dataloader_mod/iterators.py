@@ -51,9 +51,9 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         )
         self._folders.remove_at_exit()
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, loader: Any) -> None:
         """Counts the failures of persistent workers' next epoch anew."""
-        self._record.begin_epoch()
+        self._record.begin_epoch(loader)
 
     def after_shutdown(self) -> None:
         """Notes that nothing is in flight any more, and removes folders: a worker that was killed could not."""

@@ -77,6 +77,22 @@ def test_an_error_must_be_a_stores_and_name_a_sample_of_its_batch(error, is_prom
     assert bool(tally.counts["untold"]) is not is_promised
 
 
+@pytest.mark.parametrize(
+    ("error", "on_error", "is_promised"),
+    [
+        (DatasetError("on_error='skip' left nothing of a batch: the last was sample 2 (key-2)"), "skip", True),
+        (DatasetError("3 of the epoch's 2 samples failed; the last was sample 2 (key-2)"), "skip", False),
+        (DatasetError("on_error='skip' left nothing of a batch: the last was sample 2 (key-2)"), stand_in, False),
+    ],
+)
+def test_where_failures_are_borne_no_error_is_promised_but_that_of_a_batch_of_which_nothing_is_left(
+    error, on_error, is_promised
+):
+    tally = Tally()
+    Expectation(KEYS, CHECKSUMS, on_error).check_error([1, 2], error, tally)
+    assert bool(tally.counts["untold"]) is not is_promised
+
+
 KILLED = "DataLoader worker (pid(s) 77) exited unexpectedly"
 
 
