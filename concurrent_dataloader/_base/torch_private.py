@@ -1,13 +1,13 @@
 """The one file that names torch's private parts, tried on torch 2.13 and 2.14.
 
-The worker process runs torch's own `_worker_loop`, and every batch is put together by torch's own fetcher. We only
-change what that loop is given: the queue that it reads, the dataset that it asks for samples, and its init function.
-torch's iterators are subclassed here with their private points as methods of plain names.
+Workers run torch's own `_worker_loop`, with its fetcher. We only change the queue, the dataset and the init function
+that it is given. torch's iterators are subclassed here with their private points as methods of plain names.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import time
 import weakref
 from collections.abc import Callable
@@ -28,8 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
 """torch's loop as it was when this module was imported, before a script patches the name."""
 
-CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL
-"""Seconds between two looks whether the other side is still alive; torch's own interval."""
+CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL  # between two looks whether the other side is still alive
 _LOOK_AGAIN_S = 0.2  # between two looks at the workers while a thread pins what they send
 _REQUIRED = frozenset({"dataset_kind", "index_queue", "data_queue", "auto_collation", "init_fn", "worker_id"})
 _KNOWN = _REQUIRED | {
@@ -140,7 +139,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
 
     def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
-        context = multiprocessing_context(loader)
+        context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
         def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
@@ -189,10 +188,11 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         """Called in the main process when the workers are gone."""
 
     def _shutdown_workers(self) -> None:
-        was_down = self._shutdown
+        if self._shutdown or self._process != os.getpid():  # a forked process inherits an iterator, and no worker
+            return
         super()._shutdown_workers()
-        if self._shutdown and not was_down:  # else torch leaves it to the end of the interpreter
-            self.after_shutdown()
+        if self._shutdown:  # else torch leaves it to the end of the interpreter
+            self.after_shutdown()  # type: ignore[unreachable]  # no: torch has set it
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
         if self._worker_pids_set:  # torch's handler of SIGCHLD is to know none of these workers: see worker_watch.py

@@ -172,3 +172,17 @@ def test_a_worker_that_dies_while_it_is_shut_down_is_no_error_and_leaves_nothing
     before = Gauges.read()
     _shut_down_while_a_worker_dies()
     assert not leaks_since(before)
+
+
+def test_a_forked_process_that_drops_an_iterator_leaves_its_workers_alone():
+    batches = iter(DataLoader(Scripted(8, {}), batch_size=2, num_workers=1))
+    next(batches)
+    pid = os.fork()
+    if not pid:
+        try:
+            batches.__del__()  # the garbage collector of a forked worker calls it, or the end of a name
+        except AssertionError:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(list(batches)) == 3
