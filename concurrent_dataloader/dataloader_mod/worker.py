@@ -16,6 +16,7 @@ from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEng
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
 from concurrent_dataloader.dataloader_mod.unfetched import be_silent_of_unfetched_tensors
+from concurrent_dataloader.dataloader_mod.worker_folders import WorkerFolders
 
 
 def _worker_loop(*args: Any, **kwargs: Any) -> None:
@@ -35,11 +36,13 @@ class WorkerSetup:
         settings: How the engine reads.
         random_draws: A shared byte that a worker sets when a plain dataset draws random numbers in its pool.
         board: The counters of all workers, shared.
+        folders: Where each has its folder for sockets.
     """
 
     settings: EngineSettings
     random_draws: Any
     board: StatsBoard
+    folders: WorkerFolders
 
 
 def run_worker(setup: WorkerSetup, *args: Any) -> None:
@@ -59,6 +62,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     be_silent_of_unfetched_tensors()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
+    setup.folders.make(arguments["worker_id"])
     parent = _Parent()
     counters = setup.board.worker(arguments["worker_id"])
     worker = _Worker(user_dataset, setup, arguments["index_queue"], counters, parent)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from multiprocessing import connection, process, resource_sharer
 from typing import Any
@@ -34,7 +35,8 @@ def raise_in_the_training_loop(workers: int, impl: str) -> None:
         raise ArithmeticError("loss is NaN")
 
 
-def leave_iterators_alive(workers: int, impl: str, persistent: bool) -> None:
+def leave_iterators_alive(workers: int, impl: str, persistent: bool, temporary: str) -> None:
+    tempfile.tempdir = temporary
     loader = loader_of(workers, impl, hangs_from=32, persistent_workers=persistent)
     iterator = iter(loader)
     next(iterator)
