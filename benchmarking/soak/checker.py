@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from benchmarking.soak.tally import Tally
-from concurrent_dataloader._base.errors import ConcurrentDataLoaderError, StorageError
+from concurrent_dataloader._base.errors import DatasetError, StorageError
 from concurrent_dataloader.dataloader_mod.stats import FailedSample
 
+_NOTHING_LEFT = "left nothing of a batch"
 REPLACED = -1
 """Checksum of a stand-in, whose number is the sample's."""
 
@@ -72,13 +73,18 @@ class Expectation:
             tally.complain("untold", f"stand-ins and failed samples differ by {dict(told)}")
 
     def check_error(self, asked: list[int], error: Exception, tally: Tally) -> None:
-        """Takes in what was raised in a batch's place: it has to be of ours, and to name a sample of the batch."""
+        """Takes in what was raised in a batch's place: it has to be of ours, and to name a sample of the batch.
+
+        Where samples are skipped that is a batch of which nothing is left; where they are replaced there is none.
+        """
         tally.errors[type(error).__name__] += 1
         tally.counts["batches"] += 1
         text = str(error) + "".join(getattr(error, "__notes__", ()))
-        expected = StorageError if self.on_error == "raise" else ConcurrentDataLoaderError
+        is_promised = (self.on_error == "raise" and isinstance(error, StorageError)) or (
+            self.on_error == "skip" and isinstance(error, DatasetError) and _NOTHING_LEFT in text
+        )
         named = any(f"{self.keys[index]} " in text or f"{self.keys[index]})" in text for index in asked)
-        if not isinstance(error, expected) or not named:
+        if not is_promised or not named:
             tally.complain("untold", f"{type(error).__name__} for {asked}: {text[-600:]}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarking.soak.checker import Expectation, stand_in
-from benchmarking.soak.deaths import remove_folders_of_the_killed
+from benchmarking.soak.deaths import Deaths
 from benchmarking.soak.epoch import read_an_epoch
 from benchmarking.soak.gauges import Gauges, leaks_since
 from benchmarking.soak.objects import make_dataset
@@ -20,7 +21,8 @@ from benchmarking.soak.tally import Tally
 from concurrent_dataloader import DataLoader
 from concurrent_dataloader.storage.options import ClientName
 
-_LOADERS = 3  # after the first, which warms up what a process keeps for good: obstore's runtime, multiprocessing's heap
+_LOADERS = 4
+_TO_WARM_UP = 8  # samples
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,40 @@ def sail(course: Course, tally: Tally) -> None:
     draw = random.Random(course.seed)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # so that temporary files of others are not taken for ours
-        before = None
-        for _ in range(1 + _LOADERS):
-            kills = tally.counts["kills"]
-            _use_a_loader(course, checksums, draw, tally)
-            most = (tally.counts["kills"] - kills) * course.workers
-            tally.counts["left_by_killed"] += remove_folders_of_the_killed(folder, most)
-            leaks: list[str] = [] if before is None else leaks_since(before)
+        _warm_up(course)
+        before = Gauges.read()
+        for _ in range(_LOADERS):
+            deaths = Deaths(course.keys, tally)
+            _use_a_loader(course, checksums, deaths, draw, tally)
+            deaths.remove_segments()
+            leaks = leaks_since(before)
             if leaks:
                 tally.complain("leaked", f"{course.client}: {', '.join(leaks)}", len(leaks))
-            before = before or Gauges.read()
         tempfile.tempdir = None
 
 
-def _use_a_loader(course: Course, checksums: dict[int, int], draw: random.Random, tally: Tally) -> None:
+def _warm_up(course: Course) -> None:
+    """Makes what a process opens once and keeps for good: obstore's runtime, multiprocessing's heap, uvloop's pipe.
+
+    That pipe is libuv's, which takes in signals by it: the first loop of a process makes it, and no later one another.
+    """
+    dataset = make_dataset(course.url, course.keys, course.client)
+    loader = DataLoader(
+        dataset,
+        _TO_WARM_UP,
+        sampler=range(_TO_WARM_UP),
+        num_workers=min(course.workers, 1),
+        fetch_impl="asyncio",
+        on_error=stand_in,
+        max_error_rate=1.0,
+    )
+    for _ in loader:
+        pass
+    del loader
+    gc.collect()
+
+
+def _use_a_loader(course: Course, checksums: dict[int, int], deaths: Deaths, draw: random.Random, tally: Tally) -> None:
     options = _options(course.workers, draw)
     batch_size = draw.choice([1, 4, 16, 32])
     expectation = Expectation(course.keys, checksums, options["on_error"])
@@ -83,7 +105,7 @@ def _use_a_loader(course: Course, checksums: dict[int, int], draw: random.Random
         rest = draw.choices(range(len(course.keys)), k=draw.choice([7, 100, 300]))
         while rest:
             sampler[:] = rest
-            rest = read_an_epoch(loader, sampler, expectation, draw, tally)
+            rest = read_an_epoch(loader, list(sampler), expectation, deaths, draw, tally)
             if not loader.persistent_workers:
                 _add_stats(loader, tally)
             elif rest:  # persistent workers do not come back: what is left is read by a new loader

@@ -1,19 +1,17 @@
 """The one file that names torch's private parts, tried on torch 2.13 and 2.14.
 
-The worker process runs torch's own `_worker_loop`, and every batch is put together by torch's own fetcher: seeds,
-signal handlers, the watch on the parent, resuming, answering and shutting down all stay torch's. We only change what
-that loop is given: the queue that it reads, the dataset that it asks for samples, and its init function. torch's
-iterators are subclassed here with their private points as methods of plain names.
+Workers run torch's own `_worker_loop`, with its fetcher. We only change the queue, the dataset and the init function
+that it is given. torch's iterators are subclassed here with their private points as methods of plain names.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import torch
@@ -24,14 +22,14 @@ from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoader
 from concurrent_dataloader._base.errors import UnsupportedTorchError
 from concurrent_dataloader._base.handed_over import make_process
 from concurrent_dataloader._base.override import Override
+from concurrent_dataloader._base.worker_watch import WorkerWatch, describe_ends, free_lock_of_the_dead
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
 """torch's loop as it was when this module was imported, before a script patches the name."""
 
-CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL
-"""Seconds between two looks whether the other side is still alive; torch's own interval."""
-
+CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL  # between two looks whether the other side is still alive
+_LOOK_AGAIN_S = 0.2  # between two looks at the workers while a thread pins what they send
 _REQUIRED = frozenset({"dataset_kind", "index_queue", "data_queue", "auto_collation", "init_fn", "worker_id"})
 _KNOWN = _REQUIRED | {
     "dataset",  # torch 2.13
@@ -142,7 +140,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
 
     def __init__(self, loader: Any, target_of: Callable[[int], Callable[..., None]], batches_per_worker: int) -> None:
-        context = multiprocessing_context(loader)
+        context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
         def start_process(*, target: Callable[..., None], args: tuple[Any, ...], **kwargs: Any) -> Any:
@@ -180,8 +178,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     def after_batch(self) -> None:
         """Called in the main process after each batch, or exception, that was received."""
 
-    def begin_epoch(self) -> None:
-        """Called before the first batch of each epoch is asked for."""
+    def begin_epoch(self, loader: Any) -> None:
+        """Called with the loader before the first batch of each epoch is asked for."""
 
     def describe_requests(self, requests: list[Any]) -> str:
         """Names the samples of requests for a message."""
@@ -191,22 +189,21 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         """Called in the main process when the workers are gone."""
 
     def _shutdown_workers(self) -> None:
-        was_shut_down = self._shutdown
-        try:
-            super()._shutdown_workers()
-        except RuntimeError as error:
-            if not _tells_of_a_death(error):
-                raise
-            # torch's signal handler raises anywhere. The processes have ended, the queues' threads have not.
-            for index_queue in self._index_queues:
-                index_queue.cancel_join_thread()
-                index_queue.close()
-        if self._shutdown and not was_shut_down:  # else torch leaves it to the end of the interpreter
-            self.after_shutdown()
+        if self._shutdown or self._process != os.getpid():  # a forked process inherits an iterator, and no worker
+            return
+        super()._shutdown_workers()
+        if self._shutdown:  # else torch leaves it to the end of the interpreter
+            self.after_shutdown()  # type: ignore[unreachable]  # no: torch has set it
 
     def _reset(self, loader: Any, first_iter: bool = False) -> None:
+        if self._worker_pids_set:  # torch's handler of SIGCHLD is to know none of these workers: see worker_watch.py
+            _utils.signal_handling._remove_worker_pids(id(self))  # type: ignore[attr-defined]
+            self._worker_pids_set = False
+        self._watch = WorkerWatch(self._workers)
+        pipe = self._watch.guard(self._worker_result_queue._reader)  # type: ignore[attr-defined]
+        self._pipes = [] if hasattr(self, "_pin_memory_thread") else [pipe]  # else that thread reads it
         self._requests = {}
-        self.begin_epoch()
+        self.begin_epoch(loader)
         super()._reset(loader, first_iter)
 
     def _next_index(self) -> Any:
@@ -229,23 +226,27 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             self._requests = {sent: each for sent, each in self._requests.items() if sent in self._task_info}
         return self.receive(data, time.perf_counter() - began_s)
 
-    def _try_get_data(self, *timeout: float) -> Any:
-        """Asks torch's queue, and tells of a worker's death where torch would raise what its last batch came to.
+    def _try_get_data(self, *timeout_s: float) -> Any:
+        """Waits for torch's queue, as torch does, and for the end of a worker."""
+        ends_s = time.monotonic() + (timeout_s[0] if timeout_s else _utils.MP_STATUS_CHECK_INTERVAL)
+        while True:
+            left_s = max(0.0, ends_s - time.monotonic())
+            wait_s = 0.0 if self._pipes else min(left_s, _LOOK_AGAIN_S)
+            self._raise_of_ended(left_s if self._pipes else 0.0, self._pipes)
+            received = super()._try_get_data(wait_s)  # type: ignore[no-untyped-call]
+            if received[0] or time.monotonic() >= ends_s:
+                break
+        if not received[0] and not all(self._workers_status):
+            free_lock_of_the_dead(self._worker_result_queue)
+        return received
 
-        Tensors are fetched from the worker that sent them. Of one that is being killed the sockets are closed first:
-        torch then looks a moment too early whether it is alive, and raises a bare ConnectionResetError.
-        """
-        try:
-            return super()._try_get_data(*timeout)  # type: ignore[no-untyped-call]
-        except (OSError, EOFError) as error:
-            closed = wait([worker.sentinel for worker in self._workers], CHECK_INTERVAL_S)
-            dead = [worker for worker in self._workers if worker.sentinel in closed]
-            for worker in dead:
-                worker.join(CHECK_INTERVAL_S)  # the sentinel, too, is closed a moment before the process is dead
-            if not dead:
-                raise
-            pids = ", ".join(str(worker.pid) for worker in dead)
-            raise RuntimeError(f"DataLoader worker (pid(s) {pids}) exited unexpectedly") from error
+    def _raise_of_ended(self, timeout_s: float, pipes: list[Any]) -> None:
+        ended = self._watch.ended(timeout_s, pipes)
+        for number, worker in enumerate(self._workers):
+            if worker in ended and self._workers_status[number]:
+                self._mark_worker_as_unavailable(number)
+        if ended:
+            raise RuntimeError(describe_ends(ended))
 
     def _lost_requests(self) -> list[Any]:
         """What was sent to workers that are no longer alive, and not answered."""

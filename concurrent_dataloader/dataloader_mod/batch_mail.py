@@ -164,6 +164,8 @@ class MailedQueue:
                 for at in range(0, len(enclosed), _MOST_AT_ONCE):
                     some = enclosed[at : at + _MOST_AT_ONCE]
                     socket.send_fds(self._box.end, [number.to_bytes(_NUMBER_BYTES, "big")], some)
+            except ConnectionError:
+                pass  # the main process has closed its end, or is gone: nobody will open the letter
             except OSError as error:
                 logger.debug("a batch goes multiprocessing's way, since %s", error)
                 return message  # the socket is full, or too many files are open: multiprocessing's way has room

@@ -67,9 +67,10 @@ class FailureLog:
         self.last: deque[FailedSample] = deque(maxlen=KEPT)
         """The last failed samples, oldest first."""
 
-    def begin_epoch(self) -> None:
-        """Counts anew."""
+    def begin_epoch(self, epoch_samples: int | None) -> None:
+        """Counts anew, in an epoch of so many samples."""
         self._seen = self._failed = 0
+        self._epoch_samples = epoch_samples
 
     def add(self, samples: int, failures: list[FailedSample]) -> None:
         """Takes in one batch.

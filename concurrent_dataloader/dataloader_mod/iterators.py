@@ -55,9 +55,9 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         finally:
             office.close_boxes()
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, loader: Any) -> None:
         """Counts the failures of persistent workers' next epoch anew."""
-        self._record.begin_epoch()
+        self._record.begin_epoch(loader)
 
     def after_shutdown(self) -> None:
         """Notes that nothing is in flight any more, which a worker that was killed could not."""

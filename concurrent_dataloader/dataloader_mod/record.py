@@ -35,12 +35,12 @@ class IterationRecord:
         size = StatsBoard.size(workers)
         context = torch_private.multiprocessing_context(loader)
         cells: Any = context.RawArray("d", size) if loader.num_workers else [0.0] * size
-        epoch_samples = _epoch_samples(loader) if options.on_error != "raise" else None
+        epoch_samples = _epoch_samples(loader)
         return cls(StatsBoard(workers, cells), FailureLog(options.max_error_rate, epoch_samples), settings.batch_pool)
 
-    def begin_epoch(self) -> None:
-        """To be called when persistent workers begin another epoch."""
-        self._failure_log.begin_epoch()
+    def begin_epoch(self, loader: Any) -> None:
+        """To be called when workers begin an epoch, which need not be as long as the one before."""
+        self._failure_log.begin_epoch(_epoch_samples(loader))
 
     def end(self) -> None:
         """To be called when the worker processes are gone."""
@@ -81,6 +81,8 @@ class IterationRecord:
 
 
 def _epoch_samples(loader: Any) -> int | None:
+    if loader.on_error == "raise":
+        return None  # nobody asks
     if loader.batch_sampler is not None and loader.batch_size is None:
         return None  # the user's own batch sampler, whose length is in batches
     try:

@@ -189,3 +189,20 @@ def test_the_time_that_went_into_samples_that_failed_is_counted_too(phase):
     total = loader.stats().total
     assert total.wait_s > 0
     assert (total.process_s > 0) is (phase == "process")
+
+
+def test_persistent_workers_share_of_failures_is_that_of_the_epoch_at_hand():
+    indices = [0, 1]
+    loader = DataLoader(
+        Failing({5: "fetch"}, ValueError("bad")),
+        batch_size=2,
+        sampler=indices,
+        num_workers=1,
+        persistent_workers=True,
+        on_error=lambda index, error: torch.tensor(index),
+        max_error_rate=1.0,
+    )
+    assert len(list(loader)) == 1
+    indices[:] = [5] * 6  # a sampler may give more in a later epoch
+    assert len(list(loader)) == 3
+    assert len(loader.stats().failed_samples) == 6

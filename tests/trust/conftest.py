@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing.util
 import tempfile
 
 import pytest
@@ -20,6 +19,5 @@ def impatient_torch(monkeypatch):
 @pytest.fixture(autouse=True)
 def own_temporary_folder(tmp_path, monkeypatch):
     """Other processes' temporary files are none of our gauges."""
-    multiprocessing.util.get_temp_dir()  # is made once for a process, and is no leak
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))

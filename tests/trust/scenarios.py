@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -31,7 +32,8 @@ def raise_in_the_training_loop(workers: int, impl: str) -> None:
         raise ArithmeticError("loss is NaN")
 
 
-def leave_iterators_alive(workers: int, impl: str, persistent: bool) -> None:
+def leave_iterators_alive(workers: int, impl: str, persistent: bool, temporary: str) -> None:
+    tempfile.tempdir = temporary
     loader = loader_of(workers, impl, hangs_from=32, persistent_workers=persistent)
     iterator = iter(loader)
     next(iterator)

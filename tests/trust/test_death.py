@@ -51,11 +51,14 @@ def test_an_exception_in_the_training_loop_ends_the_process_with_that_traceback_
 
 @IMPLS
 @pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
-def test_an_interpreter_that_ends_with_live_iterators_says_nothing(run, workers, impl, persistent):
-    process = run("leave_iterators_alive", workers=workers, impl=impl, persistent=persistent)
+def test_an_interpreter_that_ends_with_live_iterators_says_and_leaves_nothing(run, workers, impl, persistent, tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    process = run("leave_iterators_alive", workers=workers, impl=impl, persistent=persistent, temporary=str(folder))
     assert process.exit_code(SOON_S) == 0
     assert (process.stdout, process.stderr) == ("end of the script\n", "")
     assert not process.orphans_after(1)
+    assert not list(folder.iterdir())
 
 
 @IMPLS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import os
 import signal
 import time
@@ -36,12 +38,20 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@functools.cache
+def _warm_up() -> None:
+    """Makes what a process opens once and keeps for good: the pipe by which uvloop takes in signals."""
+    list(DataLoader(Scripted(1, {}), fetch_impl="asyncio"))
+    gc.collect()
+
+
 class LoaderMachine(RuleBasedStateMachine):
     """One loader at a time, with one or two iterators, beside the model of each."""
 
     @initialize(script=SCRIPTS, batches=BATCHES, options=OPTIONS, persistent=st.booleans())
     def make_loader(self, script: Any, batches: Any, options: Any, persistent: bool) -> None:
         self.gate = Gate()
+        _warm_up()
         self.before = Gauges.read()
         self.pids: set[int] = set()
         self.persistent = persistent and options["num_workers"] > 0
@@ -118,9 +128,6 @@ class LoaderMachine(RuleBasedStateMachine):
         iterator, model = self.iterators.pop(which % len(self.iterators))
         workers = iterator._workers
         began_s = time.monotonic()
-        # torch's handler raises wherever the main thread is: in this test's or hypothesis's own code just as well.
-        # Without it torch looks by itself; tests/trust/test_death.py has it.
-        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         victim = workers[worker % len(workers)]
         with contextlib.suppress(ProcessLookupError):  # at the end of an epoch they have ended
             os.kill(victim.pid, signal.SIGKILL)
@@ -132,7 +139,6 @@ class LoaderMachine(RuleBasedStateMachine):
             segment.unlink()  # between making and unlinking it torch can be killed, and nobody else knows of it
         del iterator, workers, victim
         self._drop_all()
-        signal.signal(signal.SIGCHLD, handler)
         self.make_loader(self.script, self.batches, self.options, self.persistent)
 
     def _drop_all(self) -> None:
@@ -153,7 +159,7 @@ class LoaderMachine(RuleBasedStateMachine):
 
 
 def _read_beside_a_dead_worker(iterator: Any, model: Model) -> bool:
-    """Reads one batch; returns False once the epoch has ended, or torch has told of the death."""
+    """Reads one batch; returns False once the epoch has ended, or the death was told."""
     expected = None if model.is_at_end else model.next()
     try:
         found = next(iterator)

@@ -14,7 +14,7 @@ import torch
 from benchmarking.soak import epoch
 from benchmarking.soak.__main__ import main
 from benchmarking.soak.checker import REPLACED, Expectation, stand_in
-from benchmarking.soak.deaths import Deaths, remove_folders_of_the_killed
+from benchmarking.soak.deaths import Deaths
 from benchmarking.soak.epoch import read_an_epoch
 from benchmarking.soak.gauges import Gauges, leaks_since
 from benchmarking.soak.objects import fingerprint, make_objects
@@ -77,6 +77,22 @@ def test_an_error_must_be_a_stores_and_name_a_sample_of_its_batch(error, is_prom
     assert bool(tally.counts["untold"]) is not is_promised
 
 
+@pytest.mark.parametrize(
+    ("error", "on_error", "is_promised"),
+    [
+        (DatasetError("on_error='skip' left nothing of a batch: the last was sample 2 (key-2)"), "skip", True),
+        (DatasetError("3 of the epoch's 2 samples failed; the last was sample 2 (key-2)"), "skip", False),
+        (DatasetError("on_error='skip' left nothing of a batch: the last was sample 2 (key-2)"), stand_in, False),
+    ],
+)
+def test_where_failures_are_borne_no_error_is_promised_but_that_of_a_batch_of_which_nothing_is_left(
+    error, on_error, is_promised
+):
+    tally = Tally()
+    Expectation(KEYS, CHECKSUMS, on_error).check_error([1, 2], error, tally)
+    assert bool(tally.counts["untold"]) is not is_promised
+
+
 KILLED = "DataLoader worker (pid(s) 77) exited unexpectedly"
 
 
@@ -101,12 +117,16 @@ def test_a_death_must_be_told_with_the_pid_of_a_victim_and_samples_that_have_not
     assert not Deaths(KEYS, tally).is_told_by(RuntimeError(KILLED), [[0]])  # nobody was killed
 
 
-def test_no_more_folders_are_forgiven_than_workers_were_killed(tmp_path):
-    for name in ("pymp-a", "pymp-b", "pymp-c", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "listener").touch()
-    assert remove_folders_of_the_killed(str(tmp_path), 2) == 2
-    assert sorted(os.listdir(tmp_path)) == ["other", "pymp-c"]
+def test_segments_of_the_killed_are_removed_and_counted_and_those_of_others_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarking.soak.deaths.SHARED_MEMORY", str(tmp_path))
+    tally = Tally()
+    deaths = Deaths(KEYS, tally)
+    deaths._victims.append(77)
+    for name in ("torch_77_1_0", "torch_78_1_0", "torch_777_1_0"):
+        (tmp_path / name).touch()
+    deaths.remove_segments()
+    assert sorted(os.listdir(tmp_path)) == ["torch_777_1_0", "torch_78_1_0"]
+    assert tally.counts["left_by_killed"] == 1
 
 
 class Waits(torch.utils.data.Dataset):
@@ -146,15 +166,35 @@ def test_after_a_death_the_rest_is_what_has_not_come_and_a_fresh_iteration_gives
     monkeypatch.setattr(epoch, "_BREAKS", 0.0)
     sampler, tally, kills = [0, 1, 2, 5, 4, 4], Tally(), 1.0
     loader = DataLoader(Waits(tmp_path / "gate"), 2, sampler=sampler, num_workers=1, prefetch_factor=1)
-    expectation = Expectation(KEYS, CHECKSUMS, "raise")
-    rest = read_an_epoch(loader, list(sampler), expectation, Draw(0), tally)
+    expectation, deaths = Expectation(KEYS, CHECKSUMS, "raise"), Deaths(KEYS, tally)
+    rest = read_an_epoch(loader, list(sampler), expectation, deaths, Draw(0), tally)
     assert rest == [2, 5, 4, 4]
     assert (tally.counts["samples"], tally.counts["kills"], tally.counts["epochs"]) == (2, 1, 0)
     assert tally.errors == {"killed worker that owed": 1}
     (tmp_path / "gate").touch()
     sampler[:], kills = rest, 0.0
-    assert read_an_epoch(loader, list(sampler), expectation, Draw(0), tally) == []
+    assert read_an_epoch(loader, list(sampler), expectation, deaths, Draw(0), tally) == []
     assert (tally.counts["samples"], tally.counts["epochs"], tally.is_clean) == (6, 1, True)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_death_told_by_a_new_iteration_of_persistent_workers_leaves_all_to_be_read(tmp_path, monkeypatch, killed):
+    monkeypatch.setattr(epoch, "_BREAKS", 0.0)
+    monkeypatch.setattr(epoch, "_KILLS", 0.0)
+    (tmp_path / "gate").touch()
+    sampler, tally = [0, 1, 2], Tally()
+    loader = DataLoader(Waits(tmp_path / "gate"), 1, sampler=sampler, num_workers=1, persistent_workers=True)
+    expectation, deaths, draw = Expectation(KEYS, CHECKSUMS, "raise"), Deaths(KEYS, tally), random.Random(0)
+    assert read_an_epoch(loader, sampler, expectation, deaths, draw, tally) == []
+    deaths.kill_a_worker(draw)
+    if not killed:  # by the soak, as far as its judge knows
+        deaths._victims.clear()
+        with pytest.raises(RuntimeError, match="is killed by signal"):
+            read_an_epoch(loader, sampler, expectation, deaths, draw, tally)
+        return
+    assert read_an_epoch(loader, sampler, expectation, deaths, draw, tally) == sampler
+    assert tally.is_clean
+    assert tally.errors == {"killed worker that owed nothing": 1}
 
 
 def test_nothing_read_is_not_clean():

@@ -122,6 +122,14 @@ def test_where_the_socket_is_full_a_batch_goes_multiprocessings_way(worker, pipe
     assert open_descriptors() == before
 
 
+def test_nothing_is_put_where_the_main_process_has_closed_its_end(worker, pipe, office):
+    before = open_descriptors()
+    office.close()
+    worker.put((0, torch.ones(2)))
+    assert not isinstance(pipe.put_objects[0], tuple)  # multiprocessing's way would begin with a folder
+    assert len(open_descriptors()) == len(before) - 2  # the office's ends
+
+
 def test_what_was_sent_of_a_letter_that_went_another_way_is_dropped(worker, pipe, office):
     before = open_descriptors()
     number = next(worker._letters)
@@ -189,9 +197,6 @@ def test_a_loader_reads_all_with_and_without_such_sockets(monkeypatch, boxes):
         return pair(*args)
 
     monkeypatch.setattr(socket, "socketpair", socketpair)
-    before = open_descriptors()
     batches = iter(DataLoader(Numbers(), 2, num_workers=3, num_fetch_workers=2))
     assert torch.cat(list(batches)).tolist() == list(range(20))
     assert not batch_mail._offices
-    del batches
-    assert len(open_descriptors()) <= len(before) + 2  # of multiprocessing itself, which keeps some from first use

@@ -39,9 +39,17 @@ def test_more_failures_than_the_rate_allows_end_the_epoch_and_name_the_last():
 def test_each_epoch_counts_anew():
     log = FailureLog(0.02, 100)
     for _ in range(3):
-        log.begin_epoch()
+        log.begin_epoch(100)
         log.add(100, [BAD, BAD])
     assert len(log.last) == 6
+
+
+def test_an_epoch_may_have_another_length_than_the_one_before():
+    log = FailureLog(0.5, 2)
+    log.begin_epoch(20)
+    log.add(20, [BAD] * 10)
+    with pytest.raises(DatasetError, match="11 of the epoch's 20 samples"):
+        log.add(1, [BAD])
 
 
 def test_where_the_epochs_length_is_unknown_the_rate_is_that_of_the_samples_so_far():
