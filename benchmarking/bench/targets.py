@@ -11,6 +11,7 @@ from benchmarking.bench.loaders.registry import (
     LITDATA,
     OURS,
     OURS_ASYNCIO,
+    OURS_DEFAULT,
     OURS_DISK,
     SPDL,
     TORCH_BOTO3,
@@ -113,7 +114,8 @@ def _against_the_fastest_peer(rates: Rates) -> Iterator[Target]:
     found = {loader for workload, loader in rates if workload == SMALL_AT_ONCE}
     if found >= PEERS:
         fastest = max(PEERS, key=lambda peer: rates[SMALL_AT_ONCE, peer])
-        yield from _ratio(rates, 4, 1.2, (SMALL_AT_ONCE, OURS), (SMALL_AT_ONCE, fastest))
+        for ours in (OURS, OURS_DEFAULT):
+            yield from _ratio(rates, 4, 1.2, (SMALL_AT_ONCE, ours), (SMALL_AT_ONCE, fastest))
 
 
 def _throttled(medians: Iterable[Medians]) -> Iterator[Target]:

@@ -22,7 +22,7 @@ from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoader
 from concurrent_dataloader._base.errors import UnsupportedTorchError
 from concurrent_dataloader._base.handed_over import make_process
 from concurrent_dataloader._base.override import Override
-from concurrent_dataloader._base.worker_watch import WorkerWatch, describe_ends
+from concurrent_dataloader._base.worker_watch import WorkerWatch, describe_ends, free_lock_of_the_dead
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
@@ -132,19 +132,20 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     Args:
         loader: The loader.
-        worker_target: Runs in each worker process in place of torch's loop, with that loop's arguments.
+        target_of: Called with a worker's number, returns what its process runs in place of torch's loop, with that
+            loop's arguments.
         batches_per_worker: Batches out at each worker, if more than the loader's ``prefetch_factor``.
     """
 
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
 
-    def __init__(self, loader: Any, worker_target: Callable[..., None], batches_per_worker: int) -> None:
+    def __init__(self, loader: Any, target_of: Callable[[int], Callable[..., None]], batches_per_worker: int) -> None:
         context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
-        def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
-            del target  # torch's loop, or what a script has put in its place: the target runs it as it was imported
-            return make_process(context, worker_target, **kwargs)
+        def start_process(*, target: Callable[..., None], args: tuple[Any, ...], **kwargs: Any) -> Any:
+            del target  # torch's loop, or what a script has put in its place: ours runs it as it was imported
+            return make_process(context, target_of(WorkerArguments(args)["worker_id"]), args, **kwargs)
 
         super().__init__(
             Override(
@@ -232,15 +233,12 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             left_s = max(0.0, ends_s - time.monotonic())
             wait_s = 0.0 if self._pipes else min(left_s, _LOOK_AGAIN_S)
             self._raise_of_ended(left_s if self._pipes else 0.0, self._pipes)
-            try:
-                received = super()._try_get_data(wait_s)  # type: ignore[no-untyped-call]
-            except (OSError, EOFError):  # tensors are fetched from their worker, and one that is killed lets go of them
-                if all(self._workers_status):  # else that was told: this batch is one of those that are missing
-                    self._raise_of_ended(CHECK_INTERVAL_S, [])
-                    raise
-                return False, None
+            received = super()._try_get_data(wait_s)  # type: ignore[no-untyped-call]
             if received[0] or time.monotonic() >= ends_s:
-                return received
+                break
+        if not received[0] and not all(self._workers_status):
+            free_lock_of_the_dead(self._worker_result_queue)
+        return received
 
     def _raise_of_ended(self, timeout_s: float, pipes: list[Any]) -> None:
         ended = self._watch.ended(timeout_s, pipes)

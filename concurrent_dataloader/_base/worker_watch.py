@@ -79,6 +79,17 @@ def _poll_of(handles: Sequence[int]) -> Any:
     return poll
 
 
+def free_lock_of_the_dead(results: Any) -> None:
+    """Frees the lock under which the workers write to their queue, if one that was killed has taken it along.
+
+    To be called when a worker is dead and nothing has come for a while. A live worker writes for microseconds, or waits
+    for room in the pipe, which then is not empty.
+    """
+    lock = results._wlock  # of all versions since Python 3.3; None on Windows
+    if lock is not None and (lock.acquire(timeout=_REAP_S) or results.empty()):
+        lock.release()
+
+
 def describe_ends(workers: Sequence[BaseProcess]) -> str:
     """Says of workers that have ended how they did, in words that scripts look for in torch's errors."""
     if len(workers) > 1:

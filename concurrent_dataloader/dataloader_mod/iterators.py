@@ -6,9 +6,11 @@ import functools
 import os
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.batch_mail import PostOffice
 from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool, room_bytes
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
@@ -17,7 +19,6 @@ from concurrent_dataloader.dataloader_mod.plan import plan_for
 from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
 from concurrent_dataloader.dataloader_mod.record import IterationRecord
 from concurrent_dataloader.dataloader_mod.worker import WorkerSetup, run_worker
-from concurrent_dataloader.dataloader_mod.worker_folders import WorkerFolders
 
 MOST_NAMED = 20
 """Samples that a message about a dead worker names."""
@@ -36,29 +37,32 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
 
     def __init__(self, loader: Any, settings: EngineSettings, record: IterationRecord) -> None:
         self._random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
-        self._folders = WorkerFolders(loader.num_workers)
         self._warned = False
         self._record = record
         self._batch_pool: BatchPool | None = None
         if settings.grows:
             self._batch_pool = BatchPool(settings.batch_pool, loader.num_workers, room_bytes())
         self._plan = plan_for(loader.dataset, settings.options, auto_collation=settings.auto_collation)
-        setup = WorkerSetup(settings, self._random_draws, record.board, self._folders)
-        super().__init__(
-            loader,
-            worker_target=functools.partial(run_worker, setup),
-            batches_per_worker=settings.batch_pool,
-        )
-        self._folders.remove_at_exit()
+        office = PostOffice(loader.num_workers)
+        self._close_office = weakref.finalize(self, office.close)
+
+        def target_of(worker: int) -> Callable[..., None]:
+            setup = WorkerSetup(settings, self._random_draws, record.board, office.boxes[worker])
+            return functools.partial(run_worker, setup)
+
+        try:
+            super().__init__(loader, target_of, batches_per_worker=settings.batch_pool)
+        finally:
+            office.close_boxes()
 
     def begin_epoch(self, loader: Any) -> None:
         """Counts the failures of persistent workers' next epoch anew."""
         self._record.begin_epoch(loader)
 
     def after_shutdown(self) -> None:
-        """Notes that nothing is in flight any more, and removes folders: a worker that was killed could not."""
+        """Notes that nothing is in flight any more, which a worker that was killed could not."""
         self._record.end()
-        self._folders.remove()
+        self._close_office()
 
     def receive(self, data: Any, waited_s: float) -> Any:
         """Notes the caller's wait and the samples that failed, and has more batches sent where they are too few."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import multiprocessing
 import os
@@ -12,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue, PostBox
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
-from concurrent_dataloader.dataloader_mod.unfetched import be_silent_of_unfetched_tensors
-from concurrent_dataloader.dataloader_mod.worker_folders import WorkerFolders
 
 
 def _worker_loop(*args: Any, **kwargs: Any) -> None:
@@ -36,13 +34,13 @@ class WorkerSetup:
         settings: How the engine reads.
         random_draws: A shared byte that a worker sets when a plain dataset draws random numbers in its pool.
         board: The counters of all workers, shared.
-        folders: Where each has its folder for sockets.
+        box: Where this worker puts the descriptors of its batches; None: they go multiprocessing's way.
     """
 
     settings: EngineSettings
     random_draws: Any
     board: StatsBoard
-    folders: WorkerFolders
+    box: PostBox | None
 
 
 def run_worker(setup: WorkerSetup, *args: Any) -> None:
@@ -59,10 +57,8 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     # The garbage collector of a forked worker would touch, and so copy, each page of the parent's heap: 0.2 s before
     # the first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
     gc.freeze()
-    be_silent_of_unfetched_tensors()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
-    setup.folders.make(arguments["worker_id"])
     parent = _Parent()
     counters = setup.board.worker(arguments["worker_id"])
     worker = _Worker(user_dataset, setup, arguments["index_queue"], counters, parent)
@@ -73,7 +69,8 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
             user_init(worker_id)
         worker.start()  # here torch carries an error to the main process
 
-    answer_unpicklable_batches(arguments["data_queue"], f"in DataLoader worker process {arguments['worker_id']}")
+    where = f"in DataLoader worker process {arguments['worker_id']}"
+    arguments["data_queue"] = MailedQueue(arguments["data_queue"], setup.box, where)
     arguments.dataset, arguments["init_fn"], arguments["index_queue"] = worker, init, worker
     arguments["collate_fn"] = lambda samples: worker.with_failures(user_collate(samples))
     try:
@@ -192,19 +189,3 @@ class _Parent:
         """Ends the worker without a word: the process that this would be told to is gone."""
         if self.is_gone():
             raise SystemExit
-
-
-def answer_unpicklable_batches(data_queue: Any, where: str) -> None:
-    """Makes a batch that cannot be pickled answer with that error; by default the queue prints it and drops the batch.
-
-    The main process would then wait for ever. ``_on_queue_feeder_error`` is the hook that `multiprocessing.Queue` has
-    for this, used by `concurrent.futures` too.
-    """
-
-    def answer(error: Exception, message: Any) -> None:
-        if isinstance(message, tuple):
-            plain = RuntimeError(f"the batch cannot be sent to the main process: {error!r}")
-            with contextlib.suppress(ValueError):  # closed meanwhile: nobody waits for it any more
-                data_queue.put((message[0], torch_private.wrap_exception(plain, where)))
-
-    data_queue._on_queue_feeder_error = answer

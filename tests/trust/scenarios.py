@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
 import tempfile
 import threading
-from multiprocessing import connection, process, resource_sharer
 from typing import Any
 
 import torch
@@ -150,36 +147,6 @@ def train_on(impl: str) -> None:
         for _ in loader:
             pass
         say("epoch")
-
-
-def be_interrupted_while_a_tensor_is_fetched(moment: str) -> None:
-    """Ctrl-C comes while the main process is connected to the worker whose tensor it wants, which it stops to be sure.
-
-    The key of the tensor is the last that the main process says there.
-    """
-
-    def get_connection(ident: tuple[str, int]) -> None:
-        workers = [worker.pid for worker in multiprocessing.active_children()]
-        address, key = ident
-        if moment == "after the key":
-            own = connection.Client(address, authkey=process.current_process().authkey)
-        send_to_all(workers, signal.SIGSTOP)
-        if moment == "after the key":
-            own.send((key, os.getpid()))
-        else:
-            own = connection.SocketClient(address)
-        own.close()
-        send_to_all(workers, signal.SIGCONT)
-        raise KeyboardInterrupt
-
-    resource_sharer._resource_sharer.get_connection = get_connection
-    for _ in loader_of(2, "threaded"):
-        pass
-
-
-def send_to_all(processes: list[int], number: int) -> None:
-    for each in processes:
-        os.kill(each, number)
 
 
 def start_a_worker_after_the_end(impl: str) -> None:

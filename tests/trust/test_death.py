@@ -149,15 +149,6 @@ def test_loaders_within_loaders_are_read_and_broken_off_independently(run, worke
     assert process.stderr == ""
 
 
-@pytest.mark.parametrize("moment", ["after the key", "before the key"])
-def test_ctrl_c_while_a_tensor_is_fetched_from_a_worker_gives_one_traceback(run, moment):
-    process = run("be_interrupted_while_a_tensor_is_fetched", moment=moment)
-    assert process.exit_code(SOON_S) == -signal.SIGINT
-    assert not process.orphans_after(SOON_S)
-    assert process.stderr.endswith("KeyboardInterrupt\n")
-    assert _tracebacks(process.stderr) == 1
-
-
 @IMPLS
 @pytest.mark.parametrize("epochs", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 15))])
 def test_ctrl_c_amid_the_work_gives_one_traceback_and_no_orphan(run, impl, epochs):

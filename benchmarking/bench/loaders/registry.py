@@ -22,7 +22,7 @@ OTHER_WORKERS = {TORCH_BOTO3_16: TORCH_BOTO3, TORCH_OBSTORE: TORCH_OBSTORE_8, TO
 S3_CONNECTOR = "s3torchconnector-8"
 LITDATA, LITDATA_HEDGED, SPDL, SPDL_ORDERED = "litdata", "litdata-hedged", "spdl", "spdl-ordered"
 TORCHDATA_NODES, THREADPOOL, TORCH_DISK = "torchdata-nodes", "threadpool", "torch-disk"
-OURS, OURS_ASYNCIO, OURS_DISK = "ours-threaded", "ours-asyncio", "ours-disk"
+OURS, OURS_DEFAULT, OURS_ASYNCIO, OURS_DISK = "ours-threaded", "ours-default", "ours-asyncio", "ours-disk"
 CLIENT_ALONE = "client-alone"
 
 STANDARD = (TORCH_BOTO3, TORCH_OBSTORE, THREADPOOL, OURS, OURS_ASYNCIO, CLIENT_ALONE, TORCH_DISK, OURS_DISK)
@@ -58,6 +58,7 @@ def make_loaders(knobs: Knobs) -> dict[str, LoaderAdapter]:
         SpdlLoader(SPDL_ORDERED, fetches, workers, "input"),
         TorchdataNodesLoader(TORCHDATA_NODES, workers * fetches),
         OurLoader(OURS, "s3", workers, fetches, pool),
+        OurLoader(OURS_DEFAULT, "s3", workers, None, None),
         OurLoader(OURS_ASYNCIO, "s3", workers, fetches, pool, fetch_impl="asyncio"),
         ClientAlone(CLIENT_ALONE, workers, fetches),
         TorchLoader(TORCH_DISK, "disk", workers),

@@ -1,0 +1,202 @@
+"""Batches between a worker and the main process, both of which are this process here."""
+
+import os
+import resource
+import socket
+import threading
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+import pytest
+import torch
+
+from concurrent_dataloader import DataLoader
+from concurrent_dataloader.dataloader_mod import batch_mail
+from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue, PostOffice
+
+
+class Pipe:
+    """A queue that pickles, as multiprocessing's does, and keeps what was put."""
+
+    def __init__(self):
+        self.put_objects, self.pickled = [], []
+
+    def put(self, message):
+        self.put_objects.append(message)
+        self.pickled.append(bytes(ForkingPickler.dumps(message)))
+
+    def get(self):
+        return ForkingPickler.loads(self.pickled.pop(0))
+
+
+@pytest.fixture
+def pipe():
+    return Pipe()
+
+
+@pytest.fixture
+def office():
+    office = PostOffice(2)
+    yield office
+    office.close_boxes()
+    office.close()
+
+
+@pytest.fixture
+def worker(pipe, office):
+    return MailedQueue(pipe, office.boxes[0], "in worker 0")
+
+
+def open_descriptors():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_a_batch_comes_as_it_was_sent_and_leaves_no_descriptor(worker, pipe):
+    batch = {"x": torch.arange(6.0).reshape(2, 3), "empty": torch.zeros(0), "text": ["a", "b"], "array": np.arange(3)}
+    before = open_descriptors()
+    worker.put((7, batch))
+    number, came = pipe.get()
+    assert number == 7
+    assert torch.equal(came["x"], batch["x"])
+    assert came["x"].is_shared()
+    assert came["empty"].shape == (0,)
+    assert came["text"] == ["a", "b"]
+    assert came["array"].tolist() == [0, 1, 2]
+    del batch, came
+    assert open_descriptors() == before
+
+
+def test_views_of_one_memory_are_views_of_one_memory_again(worker, pipe):
+    whole = torch.arange(10)
+    worker.put((0, [whole, whole[5:]]))
+    _, (whole, half) = pipe.get()
+    whole[5] = 100
+    assert half[0] == 100
+
+
+def test_more_tensors_than_a_message_takes_all_come(worker, pipe):
+    worker.put((0, [torch.tensor([n]) for n in range(600)]))
+    assert [int(each) for each in pipe.get()[1]] == list(range(600))
+
+
+def test_what_a_pipe_does_not_take_at_once_goes_in_memory(worker, pipe):
+    array = np.random.default_rng(0).integers(0, 256, 10_000_000, np.uint8)
+    worker.put((0, [array, torch.ones(3)]))
+    assert len(pipe.pickled[0]) < 1000
+    _, (came, ones) = pipe.get()
+    assert np.array_equal(came, array)
+    assert came.flags.writeable
+    assert ones.tolist() == [1, 1, 1]
+
+
+def test_letters_of_two_workers_are_told_apart(worker, pipe, office):
+    other = MailedQueue(pipe, office.boxes[1], "in worker 1")
+    for number in range(5):
+        worker.put((number, torch.full((2,), number)))
+        other.put((number, torch.full((2,), -number)))
+    for number in range(5):
+        assert pipe.get()[1].tolist() == [number, number]
+        assert pipe.get()[1].tolist() == [-number, -number]
+
+
+def test_a_batch_comes_though_its_worker_is_gone(worker, pipe, office):
+    worker.put((0, torch.ones(2)))
+    office.close_boxes()
+    assert pipe.get()[1].tolist() == [1, 1]
+
+
+def test_where_the_socket_is_full_a_batch_goes_multiprocessings_way(worker, pipe, monkeypatch):
+    full = []
+
+    def send_fds(*args):
+        full.append(args)
+        raise BlockingIOError("full")
+
+    before = open_descriptors()
+    message = (1, np.ones(100_000))
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "send_fds", send_fds)
+        worker.put(message)
+    assert full
+    assert pipe.put_objects == [message]
+    assert open_descriptors() == before
+
+
+def test_nothing_is_put_where_the_main_process_has_closed_its_end(worker, pipe, office):
+    before = open_descriptors()
+    office.close()
+    worker.put((0, torch.ones(2)))
+    assert not isinstance(pipe.put_objects[0], tuple)  # multiprocessing's way would begin with a folder
+    assert len(open_descriptors()) == len(before) - 2  # the office's ends
+
+
+def test_what_was_sent_of_a_letter_that_went_another_way_is_dropped(worker, pipe, office):
+    before = open_descriptors()
+    number = next(worker._letters)
+    socket.send_fds(office.boxes[0].end, [number.to_bytes(8, "big")], [0, 1, 2])
+    worker.put((0, torch.ones(2)))
+    assert pipe.get()[1].tolist() == [1, 1]
+    assert open_descriptors() == before
+
+
+def test_a_batch_that_cannot_be_pickled_is_answered_with_that_error(worker, pipe):
+    before = open_descriptors()
+    worker.put((3, [torch.ones(2), threading.Lock()]))
+    number, answer = pipe.get()
+    assert number == 3
+    with pytest.raises(RuntimeError, match=r"in worker 0\.\n(.|\n)*cannot be sent to the main process: TypeError"):
+        answer.reraise()
+    assert open_descriptors() == before
+
+
+class Unreadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_what_cannot_be_unpickled_leaves_no_descriptor(worker, pipe):
+    before = open_descriptors()
+    worker.put((0, [Unreadable(), torch.ones(2)]))
+    with pytest.raises(ValueError, match="no number"):
+        pipe.get()
+    worker.put((1, torch.ones(2)))
+    assert pipe.get()[1].tolist() == [1, 1]
+    assert open_descriptors() == before
+
+
+def test_too_many_open_files_are_told_as_that(worker, pipe):
+    worker.put((0, [torch.tensor([n]) for n in range(50)]))
+    before = open_descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [number for number in range(len(before) + 20) if str(number) not in before]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[10], hard))  # ten more, as new ones take the lowest number
+    try:
+        with pytest.raises(OSError, match="Too many open files: no room for the 50 tensors of a batch"):
+            pipe.get()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_descriptors() == before
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return index
+
+
+@pytest.mark.parametrize("boxes", ["all", "none", "a few"])
+def test_a_loader_reads_all_with_and_without_such_sockets(monkeypatch, boxes):
+    pair, left = socket.socketpair, {"all": 100, "none": 0, "a few": 2}
+
+    def socketpair(*args):
+        left[boxes] -= 1
+        if left[boxes] < 0:
+            raise OSError("no such sockets")
+        return pair(*args)
+
+    monkeypatch.setattr(socket, "socketpair", socketpair)
+    batches = iter(DataLoader(Numbers(), 2, num_workers=3, num_fetch_workers=2))
+    assert torch.cat(list(batches)).tolist() == list(range(20))
+    assert not batch_mail._offices
