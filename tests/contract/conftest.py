@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from contract_loaders import LOADERS
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 
 @pytest.fixture(autouse=True)
 def impatient_torch(monkeypatch):
-    """torch waits 5 s for each worker that does not end by itself, and tests end many of them by force."""
+    """torch waits 5 s for each worker that does not end by itself, and as long until it looks whether one is dead."""
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.5,))
 
 
 @pytest.fixture(params=LOADERS)
