@@ -141,6 +141,7 @@ def test_another_json_file_is_no_manifest(tmp_path: Path) -> None:
         (gzipped([row("a", latest="yes")]), "row 1 has 'yes'; expected true or false"),
         (gzipped([row("a", size="1e3")]), "row 1 has the size '1e3'"),
     ],
+    ids=["no gzip", "cut", "too few fields", "no truth value", "no size"],
 )
 def test_what_is_wrong_with_a_data_file_is_named(body: bytes, named: str) -> None:
     with pytest.raises(FileFormatError, match=rf"1\.csv\.gz.*{named}"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from large_bodies import lower_the_bounds
+from short_pauses import shorten_pauses
 
 
 @pytest.fixture
@@ -18,3 +19,9 @@ def folder(tmp_path: Path) -> Path:
 def low_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large objects begin at 100,000 bytes."""
     lower_the_bounds(monkeypatch)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another at once."""
+    shorten_pauses(monkeypatch)

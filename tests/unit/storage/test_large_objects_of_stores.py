@@ -85,6 +85,7 @@ class TestStores:
         assert endpoint.stats().requests == {"GET": 2}
         assert endpoint.stats().statuses == {"200": 2}
 
+    @pytest.mark.usefixtures("short_pauses")
     @pytest.mark.parametrize("known", [True, False])
     @pytest.mark.parametrize(
         "fault",

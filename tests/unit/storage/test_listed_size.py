@@ -67,7 +67,7 @@ def test_a_body_of_another_size_is_asked_for_once_more_and_that_is_heard_of() ->
     assert heard == [False]
 
 
-@pytest.mark.parametrize("received", [b"", BODY[:-1], BODY + b"x"])
+@pytest.mark.parametrize("received", [b"", BODY[:-1], BODY + b"x"], ids=["empty", "short", "long"])
 def test_an_object_that_has_changed_since_is_an_error_that_names_both_sizes(
     get: Callable[..., bytes], received: bytes
 ) -> None:

@@ -8,6 +8,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def provide(source: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Stati
     return None
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("source", ["environment", "~/.aws", "credentials file"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_failure_of_a_store_tells_a_secret(
@@ -148,7 +150,7 @@ def test_no_failure_of_a_store_tells_a_secret(
     given = provide(source, monkeypatch, tmp_path)
     limits: dict[str, Any] = {"max_attempts": 2, "read_timeout_s": 0.2, "deadline_s": 10.0}
     store = S3Store(S3Options("bucket", server.url, client=client, fallback_credentials=given, **limits))
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, ThreadPoolExecutor(6) as at_once:
         for failure in FAILURES.values():
             server.plan(then=failure)
             calls: list[Callable[[], Any]] = [
@@ -161,8 +163,8 @@ def test_no_failure_of_a_store_tells_a_secret(
             ]
             if failure is short:  # which the answers to the others cannot be
                 calls = calls[:3]
-            for call in calls:
-                emitted += all_of(failure_of(call))
+            for error in at_once.map(failure_of, calls):
+                emitted += all_of(error)
         emitted += [repr(store), str(vars(store)), repr(store.options), str(store._connection.get())]
         if given is None:  # the store's options are all that is pickled, and the keys of a file are of them
             emitted.append(str(pickle.dumps(store)))
