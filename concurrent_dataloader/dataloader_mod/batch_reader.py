@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from concurrent_dataloader._base.request_events import listen
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.direct import DirectRun
 from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
-from concurrent_dataloader.dataloader_mod.failures import Failures
+from concurrent_dataloader.dataloader_mod.failures import Failures, add_note_once
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled, PendingBatch
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan
 from concurrent_dataloader.dataloader_mod.pools import FetchPool
@@ -123,7 +122,7 @@ class BatchReader:
             # Out of __next__ it would end the epoch as if there were no more data.
             raise DatasetError(f"the dataset raised StopIteration for {self._plan.name_of(fetch.index)}") from error
         except Exception as error:
-            _add_note_once(error, f"while loading {self._plan.name_of(fetch.index)}")
+            add_note_once(error, f"while loading {self._plan.name_of(fetch.index)}")
             raise
 
     def _do(self, fetch: Fetch) -> Any:
@@ -147,10 +146,3 @@ class BatchReader:
         if self._direct_run is not None:
             self._pool.start(self._dispatcher.end_direct(self._direct_run))
             self._direct_run = None
-
-
-def _add_note_once(error: Exception, note: str) -> None:
-    """A dataset may raise the same exception object again and again: it should not collect notes."""
-    if note not in getattr(error, "__notes__", ()):
-        with contextlib.suppress(Exception):  # a frozen dataclass takes no note, and is worth more than one
-            error.add_note(note)

@@ -56,8 +56,8 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             iteration can go on; ``"skip"`` leaves the sample out of its batch and logs it; a callable
             ``(index, error) -> sample`` gives a stand-in. The last two read samples one by one, without
             ``__getitems__``. A skipped sample makes its batch shorter; none is taken from elsewhere in its place.
-        max_error_rate: Share of an epoch's samples, from 0 to 1, that ``on_error`` may skip or replace; more of them
-            end the iteration with a `DatasetError`. Default 0.5.
+        max_error_rate: Share of an epoch's samples, from 0 to 1, that ``on_error`` may skip or replace; the batch
+            with one more raises a `DatasetError`, the same in every run. Default 0.5.
         hedging: Send a slow ``fetch`` of a two-phase dataset a second time, and take the first answer; at most 5 % more
             requests, and never for objects above about 1 MiB. Default True.
         stall_timeout: Seconds without a sample after which a process warns (in its log) of what it waits for: the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
@@ -19,6 +20,13 @@ KEPT = 1000
 _LEAST_SEEN = 100  # samples before a rate means something, where the length of the epoch is not known
 
 
+def add_note_once(error: Exception, note: str) -> None:
+    """Adds a note to an exception, which a dataset may raise again and again: it should not collect the same note."""
+    if note not in getattr(error, "__notes__", ()):
+        with contextlib.suppress(Exception):  # a frozen dataclass takes no note, and is worth more than one
+            error.add_note(note)
+
+
 @dataclass
 class Failures:
     """The samples of one batch that failed and were left out or replaced, in sampler order."""
@@ -27,11 +35,22 @@ class Failures:
     samples: list[FailedSample] = field(default_factory=list)
 
     def handle(self, index: Any, name: str, error: Exception) -> list[Any]:
-        """Returns what stands in for a sample: nothing, or what the user's callable returns."""
+        """Returns what stands in for a sample: nothing, or what the user's callable returns.
+
+        Raises:
+            Exception: What the callable raised, with a note that names the sample.
+        """
         self.samples.append(FailedSample(index, name, f"{type(error).__name__}: {error}"))
-        if callable(self.on_error):
+        if not callable(self.on_error):
+            return []
+        shown = f"sample {index!r}{name and f' ({name})'}"
+        try:
             return [self.on_error(index, error)]
-        return []
+        except StopIteration as failure:  # out of __next__ it would end the epoch as if there were no more data
+            raise DatasetError(f"on_error raised StopIteration for {shown}") from failure
+        except Exception as failure:
+            add_note_once(failure, f"while on_error replaced {shown}")
+            raise
 
 
 @dataclass

@@ -12,6 +12,7 @@ from contract_datasets import Failing, TwoPhase
 from torch.utils.data import BatchSampler, SequentialSampler
 
 from concurrent_dataloader import DataLoader
+from concurrent_dataloader._base.errors import DatasetError
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
 SIZE, BATCH = 12, 4
@@ -66,6 +67,19 @@ def test_a_callable_that_raises_costs_its_batch_and_the_next_ones_come(workers, 
     with pytest.raises(LookupError, match="no stand-in for 5"):
         next(batches)
     assert next(batches).tolist() == [8, 9, 10, 11]
+
+
+def stop(index, error):
+    raise StopIteration
+
+
+@WORKERS
+def test_what_a_callable_raises_names_the_sample(workers):
+    with pytest.raises(LookupError) as told:
+        read({0: "fetch"}, workers, on_error=refuse)
+    assert "while on_error replaced sample 0" in "".join([str(told.value), *getattr(told.value, "__notes__", ())])
+    with pytest.raises(DatasetError, match=r"on_error raised StopIteration for sample 0"):
+        read({0: "fetch"}, workers, on_error=stop)
 
 
 def nothing(index, error):
