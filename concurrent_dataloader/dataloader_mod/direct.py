@@ -128,4 +128,9 @@ class DirectRun:
 
 def size_of(value: Any) -> int:
     """Returns the bytes of what was fetched; 0 for what has no size."""
-    return len(value) if isinstance(value, (bytes, bytearray, memoryview)) else int(getattr(value, "nbytes", 0))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return len(value)
+    try:
+        return int(getattr(value, "nbytes", 0))
+    except Exception:  # noqa: BLE001 - sparse tensors refuse, a storage has a method of that name, and users have theirs
+        return 0
