@@ -78,9 +78,19 @@ class Odd:
         raise KeyError("nbytes")
 
 
+class Gone:
+    @property
+    def __class__(self):  # as of a weakref.proxy
+        raise ReferenceError("gone")
+
+
 @pytest.mark.parametrize("value", [Odd(), Odd, torch.eye(3).to_sparse(), torch.ones(3).untyped_storage(), None])
 def test_what_does_not_tell_its_size_has_none(value):
     assert size_of(value) == 0
+
+
+def test_what_does_not_even_tell_its_class_has_no_size():
+    assert size_of(Gone()) == 0
 
 
 @pytest.mark.parametrize(("value", "size"), [(b"abc", 3), (memoryview(b"ab"), 2), (torch.ones(3), 12)])
