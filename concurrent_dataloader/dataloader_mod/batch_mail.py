@@ -211,9 +211,12 @@ def _open(office: int, worker: int, number: int, descriptors: int, body: bytes |
     """
     collected: dict[int, int] = {}
     if descriptors:
-        if (receiver := _offices.get(office)) is None:
-            raise queue.Empty
-        collected = receiver.collect(worker, number, descriptors)
+        try:
+            collected = _offices[office].collect(worker, number, descriptors)
+        except (KeyError, OSError):
+            if office in _offices:
+                raise
+            raise queue.Empty from None
     outer = getattr(_opened, "descriptors", None)  # of a letter whose unpickling reads a loader of its own
     _opened.descriptors = collected
     try:

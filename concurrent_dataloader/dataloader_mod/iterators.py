@@ -45,7 +45,6 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
         self._plan = plan_for(loader.dataset, settings.options, auto_collation=settings.auto_collation)
         office = PostOffice(loader.num_workers)
         self._close_office = weakref.finalize(self, office.close)
-        self._close_office.atexit = False  # a thread that pins may read until the process ends, which closes all
 
         def target_of(worker: int) -> Callable[..., None]:
             setup = WorkerSetup(settings, self._random_draws, record.board, office.boxes[worker])
