@@ -10,20 +10,23 @@ its sender is dead by then.
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import itertools
 import logging
 import mmap
 import os
+import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import util
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
+
+import torch
 
 from concurrent_dataloader._base import torch_private
 
@@ -77,7 +80,7 @@ class PostOffice:
                 mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 self._ends.append(mine)
                 self.boxes.append(PostBox(self._number, worker, its))
-        except OSError:
+        except (OSError, AttributeError):  # the latter on Windows, which lacks the names
             self.close()
             self.close_boxes()
             self.boxes = [None] * workers
@@ -104,6 +107,8 @@ class PostOffice:
         collected: list[int] = []
         while len(collected) < count:
             number, received, flags, _ = socket.recv_fds(self._ends[worker], _NUMBER_BYTES, _MOST_AT_ONCE)
+            if not number:
+                raise ConnectionResetError(errno.ECONNRESET, "another process has received the tensors of a batch")
             if int.from_bytes(number, "big") != letter:
                 _close(received)  # of a letter that could not be sent to the end, and went another way
                 continue
@@ -154,8 +159,9 @@ class MailedQueue:
         """Sends the descriptors of a message, and returns what goes through the queue for it."""
         if self._box is None:
             return _Letter(0, 0, 0, 0, bytes(ForkingPickler.dumps(message)))
-        with _enclosing() as enclosed:
-            body = ForkingPickler.dumps(message)
+        enclosed: list[int] = []
+        try:
+            body = _pickled(message, enclosed)
             is_large = len(body) > _PIPE_BYTES
             number = next(self._letters)
             try:
@@ -171,6 +177,8 @@ class MailedQueue:
                 return message  # the socket is full, or too many files are open: multiprocessing's way has room
             inline = None if is_large else bytes(body)
             return _Letter(self._box.office, self._box.worker, number, len(enclosed), inline)
+        finally:
+            _close(enclosed)
 
 
 @dataclass(frozen=True)
@@ -196,8 +204,20 @@ class _Letter:
 
 
 def _open(office: int, worker: int, number: int, descriptors: int, body: bytes | None) -> Any:
-    """Runs in the main process; returns the message."""
-    collected = _offices[office].collect(worker, number, descriptors) if descriptors else {}
+    """Runs in the main process; returns the message.
+
+    Raises:
+        queue.Empty: The office is closed. A thread that pins may still read then, and takes this for no message.
+    """
+    collected: dict[int, int] = {}
+    if descriptors:
+        try:
+            collected = _offices[office].collect(worker, number, descriptors)
+        except (KeyError, OSError):
+            if office in _offices:
+                raise
+            raise queue.Empty from None
+    outer = getattr(_opened, "descriptors", None)  # of a letter whose unpickling reads a loader of its own
     _opened.descriptors = collected
     try:
         if body is not None:
@@ -205,30 +225,45 @@ def _open(office: int, worker: int, number: int, descriptors: int, body: bytes |
         with mmap.mmap(collected[descriptors - 1], 0, prot=mmap.PROT_READ) as memory:
             return ForkingPickler.loads(memory)
     finally:
+        _opened.descriptors = outer
         _close(collected.values())
 
 
-@contextlib.contextmanager
-def _enclosing() -> Iterator[list[int]]:
-    """Within the block, what this thread pickles leaves copies of its descriptors in the list that is given.
-
-    This is how multiprocessing itself hands descriptors to a process that it starts: torch and the standard library ask
-    who is being spawned, and give it theirs.
-    """
-    enclosure = _Enclosure()
-    set_spawning_popen(cast(Any, enclosure))
-    try:
-        yield enclosure.descriptors
-    finally:
-        set_spawning_popen(None)
-        _close(enclosure.descriptors)
+def _pickled(message: Any, enclosed: list[int]) -> memoryview:
+    """Pickles as multiprocessing does, but leaves copies of the tensors' descriptors in the list."""
+    buffer = io.BytesIO()
+    pickler = ForkingPickler(buffer)
+    storage, enclosure = torch.UntypedStorage, _Enclosure(enclosed)
+    pickler.dispatch_table = {  # its own, not that of the class
+        **pickler.dispatch_table,
+        storage: enclosure.around(pickler.dispatch_table[storage]),
+    }
+    pickler.dump(message)
+    return buffer.getbuffer()
 
 
 class _Enclosure:
-    """Stands where multiprocessing has the process that is being spawned."""
+    """Stands where multiprocessing has the process that is being spawned, while torch shares a tensor's memory.
 
-    def __init__(self) -> None:
-        self.descriptors: list[int] = []
+    This is how multiprocessing itself hands descriptors to a process that it starts: torch asks who is being spawned,
+    and gives it its own. Around more than that it must not stand: locks, queues and keys refuse to be in a batch, the
+    user's ``__reduce__`` may start a process, and what it pickles by itself may be read at any time.
+    """
+
+    def __init__(self, descriptors: list[int]) -> None:
+        self.descriptors = descriptors
+
+    def around(self, reduce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Returns a reducer that gives its descriptors to this enclosure."""
+
+        def enclosing(shared: Any) -> Any:
+            set_spawning_popen(cast(Any, self))
+            try:
+                return reduce(shared)
+            finally:
+                set_spawning_popen(None)
+
+        return enclosing
 
     def duplicate_for_child(self, descriptor: int) -> int:
         self.descriptors.append(os.dup(descriptor))  # what it belongs to may be gone once all is pickled
@@ -251,8 +286,12 @@ class _Enclosed:
 
 def _in_memory(body: memoryview) -> int:
     descriptor = os.memfd_create("batch")
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(body)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(body)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

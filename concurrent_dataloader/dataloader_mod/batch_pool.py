@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from concurrent_dataloader.dataloader_mod.direct import size_of
 from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES
 from concurrent_dataloader.dataloader_mod.stats import WorkerStats
 
@@ -100,10 +101,10 @@ def room_bytes() -> int:
 
 def bytes_of(batch: Any) -> int:
     """Returns the bytes of the tensors in a batch, as torch's collate function nests them."""
-    if isinstance(batch, torch.Tensor):
-        return batch.nbytes
+    if isinstance(batch, torch.Tensor):  # some are sequences, too
+        return size_of(batch)
     if isinstance(batch, Mapping):
         return sum(map(bytes_of, batch.values()))
     if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
         return sum(map(bytes_of, batch))
-    return int(getattr(batch, "nbytes", 0))
+    return size_of(batch)

@@ -128,4 +128,9 @@ class DirectRun:
 
 def size_of(value: Any) -> int:
     """Returns the bytes of what was fetched; 0 for what has no size."""
-    return len(value) if isinstance(value, (bytes, bytearray, memoryview)) else int(getattr(value, "nbytes", 0))
+    try:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return len(value)
+        return int(getattr(value, "nbytes", 0))
+    except Exception:  # noqa: BLE001 - sparse tensors refuse, storages have a method of that name, users what they like
+        return 0

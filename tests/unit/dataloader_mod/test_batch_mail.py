@@ -1,6 +1,9 @@
 """Batches between a worker and the main process, both of which are this process here."""
 
+import multiprocessing
 import os
+import pickle
+import queue
 import resource
 import socket
 import threading
@@ -99,6 +102,13 @@ def test_letters_of_two_workers_are_told_apart(worker, pipe, office):
         assert pipe.get()[1].tolist() == [-number, -number]
 
 
+def test_a_system_without_such_sockets_has_no_boxes(monkeypatch):
+    monkeypatch.delattr(socket, "AF_UNIX")  # as on Windows
+    office = PostOffice(2)
+    office.close()
+    assert office.boxes == [None, None]
+
+
 def test_a_batch_comes_though_its_worker_is_gone(worker, pipe, office):
     worker.put((0, torch.ones(2)))
     office.close_boxes()
@@ -143,10 +153,9 @@ def test_a_batch_that_cannot_be_pickled_is_answered_with_that_error(worker, pipe
     before = open_descriptors()
     worker.put((3, [torch.ones(2), threading.Lock()]))
     number, answer = pipe.get()
-    assert number == 3
     with pytest.raises(RuntimeError, match=r"in worker 0\.\n(.|\n)*cannot be sent to the main process: TypeError"):
         answer.reraise()
-    assert open_descriptors() == before
+    assert (number, open_descriptors()) == (3, before)
 
 
 class Unreadable:
@@ -175,6 +184,95 @@ def test_too_many_open_files_are_told_as_that(worker, pipe):
             pipe.get()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_descriptors() == before
+
+
+class PicklesByItself:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __reduce__(self):
+        return bytes, (bytes(ForkingPickler.dumps(self.tensor)),)
+
+
+def test_what_an_object_pickles_by_itself_can_be_read_after_the_batch(worker, pipe):
+    worker.put((0, [torch.ones(2), PicklesByItself(torch.arange(3)), torch.zeros(2)]))
+    _, (ones, pickled, zeros) = pipe.get()
+    assert ones.tolist() == [1, 1]
+    assert pickle.loads(pickled).tolist() == [0, 1, 2]
+    assert zeros.tolist() == [0, 0]
+    multiprocessing.resource_sharer.stop(timeout=10)
+
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.mark.parametrize(
+    ("make", "refusal"),
+    [
+        (lambda: multiprocessing.current_process().authkey, "Pickling an AuthenticationString"),
+        (SPAWN.Lock, "Lock objects should only be shared"),
+        (SPAWN.Queue, "Queue objects should only be shared"),
+        (lambda: SPAWN.Value("i", 1), "Synchronized objects should only be shared"),
+    ],
+)
+def test_what_multiprocessing_keeps_out_of_messages_is_kept_out_of_batches(worker, pipe, make, refusal):
+    worker.put((0, [torch.ones(2), make()]))
+    with pytest.raises(RuntimeError, match=f"cannot be sent to the main process: .*{refusal}"):
+        pipe.get()[1].reraise()
+
+
+class ReadsAnother:
+    """Reads another batch when it is unpickled, as a loader within a sample does."""
+
+    pipe = None
+
+    def __reduce__(self):
+        return read_another, ()
+
+
+def read_another():
+    return ReadsAnother.pipe.get()[1]
+
+
+def test_a_batch_whose_reading_reads_another_comes_whole(worker, office, pipe, monkeypatch):
+    inner = Pipe()
+    monkeypatch.setattr(ReadsAnother, "pipe", inner)
+    MailedQueue(inner, office.boxes[1], "in worker 1").put((0, torch.zeros(1)))
+    before = open_descriptors()
+    worker.put((0, [ReadsAnother(), torch.ones(2)]))
+    came = pipe.get()[1]
+    assert [each.tolist() for each in came] == [[0], [1, 1]]
+    del came
+    assert open_descriptors() == before
+
+
+def test_who_still_reads_when_the_office_is_closed_is_told_of_no_message(worker, pipe, office, monkeypatch):
+    collect = PostOffice.collect
+    monkeypatch.setattr(PostOffice, "collect", lambda self, *letter: (self.close(), collect(self, *letter)))
+    for number in range(2):
+        worker.put((number, torch.ones(2)))
+    for _ in range(2):  # it is closed amid the first
+        with pytest.raises(queue.Empty):
+            pipe.get()
+
+
+def test_descriptors_that_somebody_else_has_taken_are_not_waited_for_for_ever(worker, pipe, office):
+    next(worker._letters)  # the first is numbered as nothing is read
+    worker.put((0, torch.ones(2)))
+    office.close_boxes()
+    with office._ends[0].dup() as other:  # as a process that is forked without multiprocessing has it
+        os.close(socket.recv_fds(other, 8, 1)[1][0])
+    with pytest.raises(ConnectionResetError, match="another process has received the tensors"):
+        pipe.get()
+
+
+def test_a_body_that_finds_no_memory_leaves_no_descriptor(worker, pipe, monkeypatch):
+    before, message = open_descriptors(), (0, np.ones(100_000))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", lambda name: os.open("/dev/full", os.O_WRONLY))
+        worker.put(message)
+    assert pipe.put_objects == [message]
     assert open_descriptors() == before
 
 
