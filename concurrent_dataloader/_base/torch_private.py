@@ -234,6 +234,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             wait_s = 0.0 if self._pipes else min(left_s, _LOOK_AGAIN_S)
             self._raise_of_ended(left_s if self._pipes else 0.0, self._pipes)
             received = super()._try_get_data(wait_s)  # type: ignore[no-untyped-call]
+            if received[0] and not all(self._workers_status) and received[1][0] not in self._task_info:
+                continue  # a dead worker had sent it, and torch has passed it over since
             if received[0] or time.monotonic() >= ends_s:
                 break
         if not received[0] and not all(self._workers_status):

@@ -94,7 +94,7 @@ class Dispatcher:
 
     def end(self, run: Run, value: Any = None, error: BaseException | None = None) -> list[Run]:
         """Takes in what a run came to, and settles its fetch unless another run has, or still may do better."""
-        now_s = self._clock()
+        now_s, size_bytes = self._clock(), size_of(value)
         with self._lock:
             fetch = run.fetch
             others = self._other_runs(fetch)
@@ -103,7 +103,7 @@ class Dispatcher:
                 return self._release(now_s)
             del self._out[fetch]
             if error is None:
-                self._note_success(run, size_of(value), now_s)
+                self._note_success(run, size_bytes, now_s)
             elif not isinstance(error, FetchCancelled):
                 self._counters.add(stats.FAILURES)
             if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
