@@ -37,7 +37,9 @@ _SPARE = 1.25  # times what a consumer's rate needs in flight without queues
 _SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency is forgotten slowly
 
 _THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
-_THROTTLE_SHARE = 0.9  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
+_THROTTLE_SHARE = (
+    0.85  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
+)
 _STEP_S = 0.5  # between two steps up after a refusal
 _STEP_PART = 10  # a step is this part of the limit: what it overshoots is refused, and has to be asked for again
 _FORGIVEN_S = 5.0  # this long without a refusal, and the limit is learnt anew
