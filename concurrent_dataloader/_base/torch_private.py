@@ -19,10 +19,10 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import _utils
 from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoaderIter, _SingleProcessDataLoaderIter
 
+from concurrent_dataloader._base import worker_watch
 from concurrent_dataloader._base.errors import UnsupportedTorchError
 from concurrent_dataloader._base.handed_over import make_process
 from concurrent_dataloader._base.override import Override
-from concurrent_dataloader._base.worker_watch import WorkerWatch, describe_ends, free_lock_of_the_dead
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
@@ -199,7 +199,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         if self._worker_pids_set:  # torch's handler of SIGCHLD is to know none of these workers: see worker_watch.py
             _utils.signal_handling._remove_worker_pids(id(self))  # type: ignore[attr-defined]
             self._worker_pids_set = False
-        self._watch = WorkerWatch(self._workers)
+        self._watch = worker_watch.WorkerWatch(self._workers)
         pipe = self._watch.guard(self._worker_result_queue._reader)  # type: ignore[attr-defined]
         self._pipes = [] if hasattr(self, "_pin_memory_thread") else [pipe]  # else that thread reads it
         self._requests = {}
@@ -216,7 +216,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         try:
             data = super()._next_data()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            lost = self._lost_requests() if _tells_of_a_death(error) else []
+            lost = self._lost_requests() if worker_watch.tells_of_a_death(error) else []
             if not lost:
                 raise
             text = str(error).rstrip(". ")  # torch has both spellings
@@ -239,7 +239,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             if received[0] or time.monotonic() >= ends_s:
                 break
         if not received[0] and not all(self._workers_status):
-            free_lock_of_the_dead(self._worker_result_queue)
+            worker_watch.free_lock_of_the_dead(self._worker_result_queue)
         return received
 
     def _raise_of_ended(self, timeout_s: float, pipes: list[Any]) -> None:
@@ -248,7 +248,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             if worker in ended and self._workers_status[number]:
                 self._mark_worker_as_unavailable(number)
         if ended:
-            raise RuntimeError(describe_ends(ended))
+            raise RuntimeError(worker_watch.describe_ends(ended))
 
     def _lost_requests(self) -> list[Any]:
         """What was sent to workers that are no longer alive, and not answered."""
@@ -289,10 +289,6 @@ class SingleProcessIter(_SingleProcessDataLoaderIter):
 
     def _next_index(self) -> Any:
         return self.next_request()
-
-
-def _tells_of_a_death(error: RuntimeError) -> bool:
-    return str(error).startswith("DataLoader worker (pid")
 
 
 def multiprocessing_context(loader: Any) -> Any:

@@ -19,6 +19,8 @@ from typing import Any
 
 _REAP_S = 1.0  # for what a process does between closing its sentinel, with all its files, and being dead
 _LOOK_AGAIN_S = 0.001  # between two looks whether it is
+_BUS_ERROR = getattr(signal, "SIGBUS", None)  # what a write to shared memory gives for which there is no room
+_DEATH = "DataLoader worker (pid"
 _PATIENCE_MS = 1000  # with a message that stops amid, beside a dead worker: it may be a live one's
 
 
@@ -94,9 +96,9 @@ def describe_ends(workers: Sequence[BaseProcess]) -> str:
     """Says of workers that have ended how they did, in words that scripts look for in torch's errors."""
     if len(workers) > 1:
         pids = ", ".join(str(worker.pid) for worker in workers)
-        return f"DataLoader worker (pid(s) {pids}) exited unexpectedly"
+        return f"{_DEATH}(s) {pids}) exited unexpectedly"
     (worker,) = workers
-    name = f"DataLoader worker (pid {worker.pid})"
+    name = f"{_DEATH} {worker.pid})"
     code = worker.exitcode or 0
     if code >= 0:
         return f"{name} exited unexpectedly with exit code {code}"
@@ -104,4 +106,6 @@ def describe_ends(workers: Sequence[BaseProcess]) -> str:
     return f"{text} (is /dev/shm, the shared memory, full?)" if -code == _BUS_ERROR else text
 
 
-_BUS_ERROR = getattr(signal, "SIGBUS", None)  # what a write to shared memory gives for which there is no room
+def tells_of_a_death(error: RuntimeError) -> bool:
+    """Whether an error is one of those that `describe_ends` words, or torch in its own code."""
+    return str(error).startswith(_DEATH)

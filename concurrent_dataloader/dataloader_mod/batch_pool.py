@@ -8,13 +8,8 @@ decoded, and far too few where 10,000 small objects a second are read. So the nu
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-
-from concurrent_dataloader.dataloader_mod.direct import size_of
 from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES
 from concurrent_dataloader.dataloader_mod.stats import WorkerStats
 
@@ -97,14 +92,3 @@ def room_bytes() -> int:
     except OSError:  # no Linux
         free_bytes = _SHM_UNKNOWN_BYTES
     return min(MAX_AUTO_BYTES, free_bytes // _SHM_PART)
-
-
-def bytes_of(batch: Any) -> int:
-    """Returns the bytes of the tensors in a batch, as torch's collate function nests them."""
-    if isinstance(batch, torch.Tensor):  # some are sequences, too
-        return size_of(batch)
-    if isinstance(batch, Mapping):
-        return sum(map(bytes_of, batch.values()))
-    if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)):
-        return sum(map(bytes_of, batch))
-    return size_of(batch)

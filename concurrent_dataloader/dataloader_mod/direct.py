@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrent_dataloader.dataloader_mod.pending import Fetch
+from concurrent_dataloader.dataloader_mod.sizes import size_of
 
 FIRST_TRY = 64
 """Fetches of the pool before direct reading is tried: a batch of the usual size, which the pool has begun anyway."""
@@ -124,13 +125,3 @@ class DirectRun:
     def retrying(self, *, throttled: bool) -> None:
         """Hears that the store tries again."""
         self._on_retry(throttled)
-
-
-def size_of(value: Any) -> int:
-    """Returns the bytes of what was fetched; 0 for what has no size."""
-    try:
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return len(value)
-        return int(getattr(value, "nbytes", 0))
-    except Exception:  # noqa: BLE001 - sparse tensors refuse, storages have a method of that name, users what they like
-        return 0

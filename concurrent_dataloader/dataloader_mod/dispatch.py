@@ -11,10 +11,11 @@ from typing import Any
 
 from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
-from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun, size_of
+from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun
 from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy, SentAgain
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
+from concurrent_dataloader.dataloader_mod.sizes import size_of
 from concurrent_dataloader.dataloader_mod.stats import Counters
 
 MAX_AUTO_BYTES = 256 << 20

@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
-from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool, bytes_of
+from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings
 from concurrent_dataloader.dataloader_mod.failures import BatchWithFailures, FailureLog
+from concurrent_dataloader.dataloader_mod.sizes import bytes_of
 from concurrent_dataloader.dataloader_mod.stats import LoaderStats, StatsBoard
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from concurrent_dataloader import DataLoader
-from concurrent_dataloader.dataloader_mod.batch_pool import MOST_BATCHES, BatchPool, bytes_of, room_bytes
+from concurrent_dataloader.dataloader_mod.batch_pool import MOST_BATCHES, BatchPool, room_bytes
+from concurrent_dataloader.dataloader_mod.sizes import bytes_of
 from concurrent_dataloader.dataloader_mod.stats import WorkerStats
 
 
