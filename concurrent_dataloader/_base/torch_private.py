@@ -132,20 +132,20 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     Args:
         loader: The loader.
-        target_of: Called with a worker's number, returns what its process runs in place of torch's loop, with that
-            loop's arguments.
+        next_target: Called for each worker before it is started, when the ones before have been; returns what runs
+            in its process in place of torch's loop, with that loop's arguments.
         batches_per_worker: Batches out at each worker, if more than the loader's ``prefetch_factor``.
     """
 
     _shutdown = True  # until torch's __init__ says otherwise: a Ctrl-C before that leaves nothing to be shut down
 
-    def __init__(self, loader: Any, target_of: Callable[[int], Callable[..., None]], batches_per_worker: int) -> None:
+    def __init__(self, loader: Any, next_target: Callable[[], Callable[..., None]], batches_per_worker: int) -> None:
         context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
 
-        def start_process(*, target: Callable[..., None], args: tuple[Any, ...], **kwargs: Any) -> Any:
+        def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
             del target  # torch's loop, or what a script has put in its place: ours runs it as it was imported
-            return make_process(context, target_of(WorkerArguments(args)["worker_id"]), args, **kwargs)
+            return make_process(context, next_target(), **kwargs)
 
         super().__init__(
             Override(

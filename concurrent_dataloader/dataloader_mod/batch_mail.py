@@ -3,25 +3,21 @@
 A tensor travels as the descriptor of its shared memory. multiprocessing hands these on by a server: each worker has a
 socket in a folder for temporary files and a thread behind it; for each tensor the main process connects, both prove who
 they are, and the thread, which wants the interpreter as the fetches do, sends the descriptor. Here each worker has one
-end of a pair of sockets from the start, and sends what belongs to a batch just before the batch. That is half the work
-for the main process (docs/benchmarks.md), leaves no folder behind where a worker is killed, and gives the batch also if
-its sender is dead by then.
+end of a pair of sockets from the start (post_office.py), and sends what belongs to a batch just before the batch. That
+is less work for both (docs/decisions/2026-11-25-batches-by-mail.md), leaves no folder behind where a worker is killed,
+and gives the batch also if its sender is dead by then.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import itertools
 import logging
 import mmap
 import os
-import queue
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import util
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
@@ -29,94 +25,13 @@ from typing import Any, cast
 import torch
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader.dataloader_mod.post_office import PostBox, close_all, collect
 
 logger = logging.getLogger(__name__)
 
-_MOST_AT_ONCE = 250  # descriptors in one message; the kernel takes 253
-_NUMBER_BYTES = 8
 _PIPE_BYTES = 64 << 10  # what the pipe of a queue takes at once; more goes in shared memory, too
 
-_offices: dict[int, PostOffice] = {}  # those of this process, by the number that is on their letters
-_office_numbers = itertools.count()
 _opened = threading.local()  # `descriptors` of the letter that a thread opens, by their place in it
-
-
-@dataclass(frozen=True)
-class PostBox:
-    """A worker's end of its pair of sockets, to be handed to it when it starts.
-
-    Attributes:
-        office: Number of the `PostOffice` at the other end.
-        worker: Number of the worker.
-        end: The socket.
-    """
-
-    office: int
-    worker: int
-    end: socket.socket
-
-
-class PostOffice:
-    """The main process's ends of the pairs of one loader's workers.
-
-    Args:
-        workers: Their number.
-
-    Attributes:
-        boxes: What each worker is handed when it starts. None for all of them where the system has no such sockets
-            (Linux has), or too many files are open.
-
-    Shutdown:
-        `close`, idempotent; a child that multiprocessing forks does so by itself. What was sent and not received is
-        then freed by the system.
-    """
-
-    def __init__(self, workers: int) -> None:
-        self._number = next(_office_numbers)
-        self._ends: list[socket.socket] = []
-        self.boxes: list[PostBox | None] = []
-        try:
-            for worker in range(workers):
-                mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                self._ends.append(mine)
-                self.boxes.append(PostBox(self._number, worker, its))
-        except (OSError, AttributeError):  # the latter on Windows, which lacks the names
-            self.close()
-            self.close_boxes()
-            self.boxes = [None] * workers
-        _offices[self._number] = self
-        util.register_after_fork(self, PostOffice.close)
-
-    def close_boxes(self) -> None:
-        """Closes this process's copies of the boxes, once each worker has its own."""
-        for box in filter(None, self.boxes):
-            box.end.close()
-
-    def close(self) -> None:
-        """Receives nothing more."""
-        _offices.pop(self._number, None)
-        for end in self._ends:
-            end.close()
-
-    def collect(self, worker: int, letter: int, count: int) -> dict[int, int]:
-        """Returns the descriptors of a letter by their place in it; whoever takes one closes it.
-
-        Raises:
-            OSError: This process may not have so many files open.
-        """
-        collected: list[int] = []
-        while len(collected) < count:
-            number, received, flags, _ = socket.recv_fds(self._ends[worker], _NUMBER_BYTES, _MOST_AT_ONCE)
-            if not number:
-                raise ConnectionResetError(errno.ECONNRESET, "another process has received the tensors of a batch")
-            if int.from_bytes(number, "big") != letter:
-                _close(received)  # of a letter that could not be sent to the end, and went another way
-                continue
-            collected += received
-            if flags & socket.MSG_CTRUNC or not received:
-                _close(collected)
-                raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: no room for the {count} tensors of a batch")
-        return dict(enumerate(collected))
 
 
 class MailedQueue:
@@ -126,16 +41,14 @@ class MailedQueue:
     the main process would then wait for ever.
 
     Args:
-        queue: The queue.
+        results: The queue.
         box: Takes the descriptors; None: they go multiprocessing's way.
         where: Names the worker in errors.
     """
 
-    def __init__(self, queue: Any, box: PostBox | None, where: str) -> None:
-        self._queue, self._box, self._where = queue, box, where
+    def __init__(self, results: Any, box: PostBox | None, where: str) -> None:
+        self._queue, self._box, self._where = results, box, where
         self._letters = itertools.count()
-        if box is not None:
-            box.end.setblocking(False)
 
     def put(self, message: Any) -> None:
         """Sends one of the messages of torch's worker loop."""
@@ -167,18 +80,16 @@ class MailedQueue:
             try:
                 if is_large:
                     enclosed.append(_in_memory(body))
-                for at in range(0, len(enclosed), _MOST_AT_ONCE):
-                    some = enclosed[at : at + _MOST_AT_ONCE]
-                    socket.send_fds(self._box.end, [number.to_bytes(_NUMBER_BYTES, "big")], some)
+                self._box.send(number, enclosed)
             except ConnectionError:
                 pass  # the main process has closed its end, or is gone: nobody will open the letter
             except OSError as error:
                 logger.debug("a batch goes multiprocessing's way, since %s", error)
                 return message  # the socket is full, or too many files are open: multiprocessing's way has room
             inline = None if is_large else bytes(body)
-            return _Letter(self._box.office, self._box.worker, number, len(enclosed), inline)
+            return _Letter(self._box.office, self._box.place, number, len(enclosed), inline)
         finally:
-            _close(enclosed)
+            close_all(enclosed)
 
 
 @dataclass(frozen=True)
@@ -187,36 +98,25 @@ class _Letter:
 
     Attributes:
         office: Number of the office that has its descriptors.
-        worker: Number of the worker that has sent it.
-        number: Its own, among those of this worker.
+        place: Number of the pair of sockets in the office.
+        number: Its own, among those that came by this pair.
         descriptors: How many were sent for it.
         body: The pickled message; None: it is in the memory of the last descriptor.
     """
 
     office: int
-    worker: int
+    place: int
     number: int
     descriptors: int
     body: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open, (self.office, self.worker, self.number, self.descriptors, self.body)
+        return _open, (self.office, self.place, self.number, self.descriptors, self.body)
 
 
-def _open(office: int, worker: int, number: int, descriptors: int, body: bytes | None) -> Any:
-    """Runs in the main process; returns the message.
-
-    Raises:
-        queue.Empty: The office is closed. A thread that pins may still read then, and takes this for no message.
-    """
-    collected: dict[int, int] = {}
-    if descriptors:
-        try:
-            collected = _offices[office].collect(worker, number, descriptors)
-        except (KeyError, OSError):
-            if office in _offices:
-                raise
-            raise queue.Empty from None
+def _open(office: int, place: int, number: int, descriptors: int, body: bytes | None) -> Any:
+    """Runs in the main process; returns the message."""
+    collected = collect(office, place, number, descriptors) if descriptors else {}
     outer = getattr(_opened, "descriptors", None)  # of a letter whose unpickling reads a loader of its own
     _opened.descriptors = collected
     try:
@@ -226,7 +126,7 @@ def _open(office: int, worker: int, number: int, descriptors: int, body: bytes |
             return ForkingPickler.loads(memory)
     finally:
         _opened.descriptors = outer
-        _close(collected.values())
+        close_all(collected.values())
 
 
 def _pickled(message: Any, enclosed: list[int]) -> memoryview:
@@ -289,12 +189,7 @@ def _in_memory(body: memoryview) -> int:
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(body)
-    except BaseException:
+    except BaseException:  # whatever it is, nobody else knows the descriptor
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _close(descriptors: Any) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

@@ -48,7 +48,7 @@ class Failures:
             return [self.on_error(index, error)]
         except StopIteration as failure:  # out of __next__ it would end the epoch as if there were no more data
             raise DatasetError(f"on_error raised StopIteration for {shown}") from failure
-        except Exception as failure:
+        except Exception as failure:  # the user's, of any kind, which goes on with a note
             add_note_once(failure, f"while on_error replaced {shown}")
             raise
 

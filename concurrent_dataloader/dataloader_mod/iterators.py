@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
-from concurrent_dataloader.dataloader_mod.batch_mail import PostOffice
 from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool, room_bytes
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.plan import plan_for
+from concurrent_dataloader.dataloader_mod.post_office import PostOffice
 from concurrent_dataloader.dataloader_mod.random_state import warn_of_shared_generators
 from concurrent_dataloader.dataloader_mod.record import IterationRecord
 from concurrent_dataloader.dataloader_mod.worker import WorkerSetup, run_worker
@@ -36,24 +36,25 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
     """
 
     def __init__(self, loader: Any, settings: EngineSettings, record: IterationRecord) -> None:
-        self._random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
+        random_draws: Any = torch_private.multiprocessing_context(loader).RawValue("b", 0)
+        self._random_draws = random_draws
         self._warned = False
         self._record = record
         self._batch_pool: BatchPool | None = None
         if settings.grows:
             self._batch_pool = BatchPool(settings.batch_pool, loader.num_workers, room_bytes())
         self._plan = plan_for(loader.dataset, settings.options, auto_collation=settings.auto_collation)
-        office = PostOffice(loader.num_workers)
+        office = PostOffice()
         self._close_office = weakref.finalize(self, office.close)
 
-        def target_of(worker: int) -> Callable[..., None]:
-            setup = WorkerSetup(settings, self._random_draws, record.board, office.boxes[worker])
+        def next_target() -> Callable[..., None]:
+            setup = WorkerSetup(settings, random_draws, record.board, office.open_box())
             return functools.partial(run_worker, setup)
 
         try:
-            super().__init__(loader, target_of, batches_per_worker=settings.batch_pool)
+            super().__init__(loader, next_target, batches_per_worker=settings.batch_pool)
         finally:
-            office.close_boxes()
+            office.close_box()
 
     def begin_epoch(self, loader: Any) -> None:
         """Counts the failures of persistent workers' next epoch anew."""

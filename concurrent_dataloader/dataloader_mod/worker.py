@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
-from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue, PostBox
+from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
+from concurrent_dataloader.dataloader_mod.post_office import PostBox
 from concurrent_dataloader.dataloader_mod.stats import Counters, StatsBoard
 
 

@@ -71,20 +71,20 @@ class ObstoreObjects:
         self._stores.reset()
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
-        if size_bytes is not None and self._large.fits(size_bytes):
-            return self._get_large(key, size_bytes, time.monotonic())
         start_s = time.monotonic()
+        if size_bytes is not None and self._large.fits(size_bytes):
+            return self._get_large(key, size_bytes, start_s)
         answer = self._call(key, lambda store: _read(store, key, self._large), start_s)
         return answer if isinstance(answer, bytes) else self._get_large(key, answer.meta["size"], start_s, answer)
 
     async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
-        if size_bytes is not None and self._large.fits(size_bytes):
-            return await self._aget_large(key, size_bytes, time.monotonic())
         start_s = time.monotonic()
+        if size_bytes is not None and self._large.fits(size_bytes):
+            return await self._aget_large(key, size_bytes, start_s)
         answer = await self._acall(key, lambda store: _aread(store, key, self._large), start_s)
-        return (
-            answer if isinstance(answer, bytes) else await self._aget_large(key, answer.meta["size"], start_s, answer)
-        )
+        if isinstance(answer, bytes):
+            return answer
+        return await self._aget_large(key, answer.meta["size"], start_s, answer)
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         return bytes(self._call(key, lambda store: _read_part(store, key, start, end)).body)

@@ -1,4 +1,4 @@
-"""Keeps the machine's own AWS configuration, and its instance role, out of tests."""
+"""Keeps the machine's own AWS configuration, its instance role and its proxies out of tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
 
 def isolate_aws(monkeypatch: pytest.MonkeyPatch, folder: Path, *, credentials: bool = True) -> None:
     """Leaves an AWS environment with nothing in it but, on request, dummy credentials."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))

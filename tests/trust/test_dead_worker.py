@@ -95,14 +95,14 @@ def test_who_goes_on_after_a_death_is_told_once_and_gets_what_the_other_worker_r
 
 
 def test_a_batch_of_a_dead_worker_that_comes_when_it_was_passed_over_is_dropped():
-    batches = iter(DataLoader(Scripted(24, {}), batch_size=2, num_workers=2, prefetch_factor=2))
+    batches = iter(DataLoader(Scripted(24, {}), batch_size=2, num_workers=2, prefetch_factor=2, timeout=30))
     next(batches)
     worker = _kill_first_worker(batches)
     with pytest.raises(RuntimeError, match=str(worker.pid)):
         list(batches)
-    batches._rcvd_idx += 2
-    batches._task_info.pop(2, None)
-    batches._worker_result_queue.put((2, [torch.tensor([-1, -1]), torch.tensor([-1, -1])]))
+    number = next(sent for sent, task in batches._task_info.items() if task == (0,))
+    del batches._task_info[number]  # as torch does when it passes it over
+    batches._worker_result_queue.put((number, [torch.tensor([-1, -1]), torch.tensor([-1, -1])]))
     assert -1 not in torch.cat([batch[0] for batch in batches])
 
 
