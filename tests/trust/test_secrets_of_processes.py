@@ -96,8 +96,14 @@ def test_the_look_for_secrets_finds_them_in_a_title_in_a_file_and_in_one_that_wa
     removed.flush()
     (tmp_path / "removed").unlink()
     with subprocess.Popen(
-        [sys.executable, "-c", "input()", SECRETS[0]], stdin=subprocess.PIPE, pass_fds=[removed.fileno()]
+        [sys.executable, "-c", "input('?')", SECRETS[0]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[removed.fileno()],
     ) as process:
+        # Popen returns when the child's exec has begun, which may be before the kernel knows its command line.
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"?"
         places = places_of_secrets(tmp_path, children_of(os.getpid()))
         process.communicate(b"\n")
     removed.close()

@@ -43,18 +43,15 @@ class _ClientAlone:
         context = multiprocessing.get_context("fork")
         batches = context.SimpleQueue()
         order, size = self._workload.order(), self._workload.batch_size
+        shares = [order[worker :: self._workers] for worker in range(self._workers)]
         processes = [
-            context.Process(
-                target=_read_share,
-                args=(self._workload, order[worker :: self._workers], self._threads, batches),
-                daemon=True,
-            )
-            for worker in range(self._workers)
+            context.Process(target=_read_share, args=(self._workload, share, self._threads, batches), daemon=True)
+            for share in shares
         ]
         for process in processes:
             process.start()
         try:
-            for _ in range(len(order) // size):
+            for _ in range(sum(len(share) // size for share in shares)):  # a share's rest is no batch
                 yield batches.get()
         finally:
             for process in processes:
