@@ -29,7 +29,9 @@ from concurrent_dataloader.dataloader_mod.post_office import PostBox, close_all,
 
 logger = logging.getLogger(__name__)
 
-_PIPE_BYTES = 64 << 10  # what the pipe of a queue takes at once; more goes in shared memory, too
+# More goes in shared memory, too: a page (PIPE_BUF) with the letter's own 200 bytes is written to a pipe whole or not at
+# all, so that a worker that is killed or stopped amid a message leaves no half of one there.
+_PIPE_BYTES = 3584
 
 _opened = threading.local()  # `descriptors` of the letter that a thread opens, by their place in it
 

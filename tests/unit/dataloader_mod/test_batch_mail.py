@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import queue
+import select
 import socket
 import threading
 from dataclasses import replace
@@ -101,6 +102,13 @@ def test_what_a_pipe_does_not_take_at_once_goes_in_memory(worker, pipe):
     assert np.array_equal(came, array)
     assert came.flags.writeable
     assert ones.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("size_bytes", [3000, 3500, 3584, 3600, 4000, 17_000, 60_000])
+def test_no_message_is_more_than_a_pipe_takes_whole_or_not_at_all(worker, pipe, size_bytes):
+    worker.put((0, "x" * size_bytes))
+    assert 4 + len(pipe.pickled[0]) <= select.PIPE_BUF  # with the length that goes before it
+    assert pipe.get() == (0, "x" * size_bytes)
 
 
 def test_letters_of_two_workers_are_told_apart(worker, pipe, boxes):
