@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from concurrent_dataloader._base.errors import IncompleteBody
 from concurrent_dataloader._base.request_events import report_retry
 from concurrent_dataloader.storage.protocol import ObjectStore
+from concurrent_dataloader.storage.retry import as_begun
 
 
 def get_listed(store: ObjectStore, key: str, size_bytes: int | None) -> bytes:
@@ -21,10 +24,12 @@ def get_listed(store: ObjectStore, key: str, size_bytes: int | None) -> bytes:
     """
     if size_bytes is None:
         return store.get(key)
+    start_s = time.monotonic()  # one deadline for both
     body = store.get(key, size_bytes)
     if len(body) != size_bytes:
         report_retry(throttled=False)
-        body = store.get(key, size_bytes)
+        with as_begun(start_s):
+            body = store.get(key, size_bytes)
         _check(store, key, len(body), size_bytes)
     return body
 
@@ -33,10 +38,12 @@ async def aget_listed(store: ObjectStore, key: str, size_bytes: int | None) -> b
     """Like `get_listed`, on the running event loop."""
     if size_bytes is None:
         return await store.aget(key)
+    start_s = time.monotonic()
     body = await store.aget(key, size_bytes)
     if len(body) != size_bytes:
         report_retry(throttled=False)
-        body = await store.aget(key, size_bytes)
+        with as_begun(start_s):
+            body = await store.aget(key, size_bytes)
         _check(store, key, len(body), size_bytes)
     return body
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +18,7 @@ from concurrent_dataloader.storage.obstore_failures import classify_obstore
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import ObjectInfo
 from concurrent_dataloader.storage.request_options import RequestOptions
-from concurrent_dataloader.storage.retry import FIRST_PAUSE_S, MAX_PAUSE_S, Retrying, check_length
+from concurrent_dataloader.storage.retry import FIRST_PAUSE_S, MAX_PAUSE_S, Retrying, check_length, request_start_s
 
 if TYPE_CHECKING:
     from obstore import GetResult
@@ -71,14 +70,14 @@ class ObstoreObjects:
         self._stores.reset()
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
-        start_s = time.monotonic()
+        start_s = request_start_s()
         if size_bytes is not None and self._large.fits(size_bytes):
             return self._get_large(key, size_bytes, start_s)
         answer = self._call(key, lambda store: _read(store, key, self._large), start_s)
         return answer if isinstance(answer, bytes) else self._get_large(key, answer.meta["size"], start_s, answer)
 
     async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
-        start_s = time.monotonic()
+        start_s = request_start_s()
         if size_bytes is not None and self._large.fits(size_bytes):
             return await self._aget_large(key, size_bytes, start_s)
         answer = await self._acall(key, lambda store: _aread(store, key, self._large), start_s)

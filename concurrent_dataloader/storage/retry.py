@@ -9,10 +9,12 @@ its jitter from ``random``'s global generator, which would change a user's augme
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -28,6 +30,24 @@ LAST_TIER = 6  # the shortest attempt gets a 64th of the deadline: 2 s by defaul
 
 # A generator of our own, without state that a fork could copy: workers must not retry in step, nor move `random`'s.
 _jitter = random.SystemRandom()
+
+_began_s: ContextVar[float | None] = ContextVar("request_began_s", default=None)
+
+
+@contextlib.contextmanager
+def as_begun(start_s: float) -> Iterator[None]:
+    """Makes the requests of this thread or task count as begun then, in seconds of ``time.monotonic``."""
+    token = _began_s.set(start_s)
+    try:
+        yield
+    finally:
+        _began_s.reset(token)
+
+
+def request_start_s() -> float:
+    """Returns when a request made here began, in seconds of ``time.monotonic``: now, or see `as_begun`."""
+    began_s = _began_s.get()
+    return time.monotonic() if began_s is None else began_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +165,7 @@ class _Attempts:
         self._was_renewed = False
         self.expired: StorageError | None = None  # to be raised unless there are newer credentials
         now_s = time.monotonic()
-        self._start_s = now_s if start_s is None else start_s
+        self._start_s = request_start_s() if start_s is None else start_s
         # A part of a request that began long ago gets what is left of it.
         rest_s = self._start_s + rules.deadline_s - now_s
         tier = 0 if rest_s >= time_limit_s(rules.deadline_s, 0) else self._tier(rest_s) or LAST_TIER

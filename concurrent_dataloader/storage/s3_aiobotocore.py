@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.util
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from concurrent_dataloader.storage.large_objects import LargeObjects, Part
 from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
-from concurrent_dataloader.storage.retry import Attempt, Failure, Retrying, check_length
+from concurrent_dataloader.storage.retry import Attempt, Failure, Retrying, check_length, request_start_s
 from concurrent_dataloader.storage.s3_connection import S3Connection, choose_credentials, client_settings
 from concurrent_dataloader.storage.scrub import scrub
 
@@ -69,7 +68,7 @@ class AiobotocoreObjects:
             clients.reset()
 
     async def aget(self, key: str, size_bytes: int | None = None) -> bytes:
-        start_s = time.monotonic()  # one deadline for all of it
+        start_s = request_start_s()  # one deadline for all of it
 
         async def whole() -> bytes:
             return await self._call(key, lambda attempt: self._read(attempt, key), start_s)

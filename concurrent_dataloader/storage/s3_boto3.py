@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.protocol import Level, ObjectInfo, Page
 from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
-from concurrent_dataloader.storage.retry import Attempt, Retrying, check_length
+from concurrent_dataloader.storage.retry import Attempt, Retrying, check_length, request_start_s
 from concurrent_dataloader.storage.s3_connection import S3Connection, client_settings
 from concurrent_dataloader.storage.s3_list_parser import read_listings_fast
 
@@ -63,7 +62,7 @@ class Boto3Objects:
 
     def get(self, key: str, size_bytes: int | None = None) -> bytes:
         if size_bytes is not None and self._large.fits(size_bytes):
-            start_s = time.monotonic()  # one deadline for all of it
+            start_s = request_start_s()  # one deadline for all of it
             return self._large.get(
                 key,
                 size_bytes,

@@ -21,6 +21,7 @@ from concurrent_dataloader._base.errors import (
 )
 from concurrent_dataloader._base.request_events import listen
 from concurrent_dataloader.storage import S3Options, S3Store, retry
+from concurrent_dataloader.storage.listed_size import aget_listed, get_listed
 
 Read = Callable[[], bytes]
 
@@ -264,3 +265,23 @@ def test_a_store_that_asks_for_time_gets_it_where_the_client_shows_that(
     assert clients.reader(name)() == BODY
     # obstore shows no headers of an answer that failed.
     assert (pauses[0] >= 2.0) == (asked is not None and not name.startswith("obstore"))
+
+
+def test_a_body_of_another_size_than_listed_is_asked_for_again_under_the_rest_of_the_first_deadline(
+    name: str, clients: Clients, server: RawS3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts_s: list[float] = []
+    begin = retry._Attempts.__init__
+
+    def noting(self: Any, rules: Any, start_s: float | None) -> None:
+        begin(self, rules, start_s)
+        starts_s.append(self._start_s)
+
+    monkeypatch.setattr(retry._Attempts, "__init__", noting)
+    client, method = name.split()
+    store = clients.store(client)
+    listed = (store, KEY, len(BODY) + 1)
+    with pytest.raises(IncompleteBody, match="changed since the listing"):
+        _ = get_listed(*listed) if method == "get" else clients.run(aget_listed(*listed))
+    assert len(server.seen) == 2
+    assert starts_s[1] <= starts_s[0]
