@@ -29,8 +29,8 @@ from concurrent_dataloader.dataloader_mod.post_office import PostBox, close_all,
 
 logger = logging.getLogger(__name__)
 
-# More goes in shared memory, too: a page (PIPE_BUF) with the letter's own 200 bytes is written to a pipe whole or not at
-# all, so that a worker that is killed or stopped amid a message leaves no half of one there.
+# More goes in shared memory, too: a page (PIPE_BUF), with the letter's own 200 bytes, is written to a pipe whole or not
+# at all, so that a worker that is killed or stopped amid a message leaves no half of one there.
 _PIPE_BYTES = 3584
 
 _opened = threading.local()  # `descriptors` of the letter that a thread opens, by their place in it
