@@ -121,7 +121,7 @@ class BatchReader:
         except StopIteration as error:
             # Out of __next__ it would end the epoch as if there were no more data.
             raise DatasetError(f"the dataset raised StopIteration for {self._plan.name_of(fetch.index)}") from error
-        except Exception as error:
+        except Exception as error:  # the dataset's, of any kind, which goes on with a note
             add_note_once(error, f"while loading {self._plan.name_of(fetch.index)}")
             raise
 

@@ -106,7 +106,7 @@ class DirectRun:
         self.current = fetch, began_s
         try:
             value = call(fetch.index)
-        except BaseException:
+        except BaseException:  # of any kind: it is counted, and goes on
             self.failed += 1
             raise
         finally:
