@@ -9,7 +9,7 @@ FETCHES_PER_HEDGE = 20
 LARGE_BYTES = 1 << 20
 """Above this mean size nothing is sent again: the time goes with the size, and a second body would take the link's
 bandwidth from the first. (AWS advises aggressive retries for objects below 512 KB.)"""
-P95_MULTIPLE = 1.5
+P95_MULTIPLE = 1.2
 """A fetch is slow when it has been out for this multiple of the recent 95th percentile."""
 MOST_RUNS = 3
 """Attempts at one fetch. Where one in a hundred is slow, one in 10,000 is so twice: with 10,000 a second that is one

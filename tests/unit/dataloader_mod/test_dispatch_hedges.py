@@ -11,7 +11,7 @@ from concurrent_dataloader.dataloader_mod.pending import Fetch
 def test_a_slow_fetch_is_sent_again_once_and_the_first_answer_wins():
     dispatcher, clock, board = with_known_latency()
     (slow,) = dispatcher.add([Fetch("slow")])
-    clock.now_s += 0.12
+    clock.now_s += 0.11
     assert dispatcher.due_hedges()[0] == []
     clock.now_s += 0.1
     (second,) = dispatcher.due_hedges()[0]
@@ -32,7 +32,7 @@ def test_a_second_attempt_that_is_slow_too_is_followed_by_a_third_and_no_more():
     (first,) = dispatcher.add([Fetch("slow")])
     attempts = [first]
     for _ in range(4):
-        clock.now_s += 0.14  # of the last attempt's age: not slow yet
+        clock.now_s += 0.11  # of the last attempt's age: not slow yet
         assert dispatcher.due_hedges()[0] == [] or len(attempts) == 1
         clock.now_s += 0.02
         attempts += dispatcher.due_hedges()[0]
