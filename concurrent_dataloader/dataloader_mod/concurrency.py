@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
+from concurrent_dataloader.dataloader_mod.back_off import BackOff
+
 FIRST_AUTO_FETCHES = 8
 """Where ``"auto"`` begins to learn: five doublings below its bound, and gentle to a store that others use too."""
 FIRST_WAVE = 64
@@ -35,14 +37,6 @@ _BASELINE_SHARE = 0.2  # of a measurement in the mean goodput: about the last fi
 _QUEUEING = 1.8  # multiples of the shortest latency from which on requests queue: as many again would only wait
 _SPARE = 1.25  # times what a consumer's rate needs in flight without queues
 _SHORTEST_GROWTH = 1.002  # per measurement: what was once the shortest latency is forgotten slowly
-
-_THROTTLE_GAP_S = 0.2  # refusals closer together than this, or than a round trip, are one event
-_THROTTLE_SHARE = (
-    0.85  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
-)
-_STEP_S = 0.5  # between two steps up after a refusal
-_STEP_PART = 10  # a step is this part of the limit: what it overshoots is refused, and has to be asked for again
-_FORGIVEN_S = 5.0  # this long without a refusal, and the limit is learnt anew
 
 
 @dataclass
@@ -75,13 +69,12 @@ class ConcurrencyLimit:
     is the slower one, more in flight would gain nothing. Nor does it rise where the latency has risen with it: what is
     added then waits behind what is there, and a gain that was measured is noise.
 
-    When the store refuses requests for their rate (throttling), it falls, by half at the most, to a little less than
-    what the goodput of the last moments needed in flight; then it feels its way up again. A limit that was given falls
-    and recovers likewise.
+    When the store refuses requests for their rate (throttling), it falls and rises as `BackOff` has it; so does a limit
+    that was given.
 
     Workers that learnt each for itself would fight: on a busy machine more requests of the one are fewer answers for
     the other, so each would see itself rewarded for more. Hence one learns from the goodput of all, and the others
-    `follow`.
+    `follow`. So they do when a given limit has fallen: batches are read in turn, so all are as slow as the lowest.
 
     Attributes:
         maximum: Upper bound, which a limit that was given starts from.
@@ -110,15 +103,13 @@ class ConcurrencyLimit:
         self._settled = 0  # measurements since the last probe
         self._probe_up_next = True
         self._probed_queue = False  # whether requests queued when the probe began
-        self._throttled_s: float | None = None  # the last refusal; None: forgiven, or never
-        self._stepped_s = 0.0
-        self._recent: list[tuple[float, int]] = []  # (end, completions) of the last moments, for Little's law
+        self._back_off = BackOff()
         self._total = 0
 
     @property
     def is_throttled(self) -> bool:
         """Whether the store has refused requests for their rate a short while ago."""
-        return self._throttled_s is not None
+        return self._back_off.is_active
 
     def completed(self, now_s: float, median_s: float, *, saturated: bool) -> None:
         """Takes in a fetch that ended well.
@@ -129,9 +120,8 @@ class ConcurrencyLimit:
             saturated: Whether other fetches waited only because of the limit.
         """
         self._total += 1
-        if not self._recent or now_s - self._recent[-1][0] > _INTERVAL_S / 2:
-            self._recent = [*self._recent[-20:], (now_s, self._total)]
-        if self._throttled_s is not None:
+        self._back_off.completed(now_s)
+        if self._back_off.is_active:
             self._recover(now_s)
         elif self._in_first_wave:
             self._take_back_first_wave(self.value - 1)
@@ -139,22 +129,18 @@ class ConcurrencyLimit:
             self._measure(now_s, median_s, saturated)
 
     def follow(self, learnt: int) -> None:
-        """Takes over what another worker has learnt, unless the store has refused requests a short while ago."""
-        if learnt != self.value and not (self.is_throttled or self._in_first_wave):
+        """Takes over what another worker has learnt; a limit that was given does so while it is throttled."""
+        if learnt != self.value and (self.adaptive or self.is_throttled) and not self._in_first_wave:
             self.value = min(learnt, self.maximum)
 
     def throttled(self, now_s: float, median_s: float) -> None:
         """Takes in that the store has refused a request, of this process or of another worker, for the rate."""
-        gap_s = max(_THROTTLE_GAP_S, 2 * median_s)
-        if self._throttled_s is not None and now_s - self._stepped_s < gap_s:
-            self._throttled_s = now_s
-            return
         if self._in_first_wave:
             self._take_back_first_wave(FIRST_AUTO_FETCHES)
-        needed = _THROTTLE_SHARE * self._goodput(now_s) * median_s
-        self._set(max(1, min(self.value - 1, max(round(needed), self.value // 2))))
-        self._throttled_s = self._stepped_s = now_s
-        self._doubling, self._before, self._first_try = False, None, 0.0
+        limit = self._back_off.refused(now_s, median_s, self.value)
+        if limit < self.value:
+            self._set(limit)
+            self._doubling, self._before, self._first_try = False, None, 0.0
 
     def _take_back_first_wave(self, limit: int) -> None:
         """Lowers the limit as the first wave ends, so that learning begins with few in flight."""
@@ -166,25 +152,14 @@ class ConcurrencyLimit:
     def _own(self) -> float:
         return self._total
 
-    def _goodput(self, now_s: float) -> float:
-        """Fetches per second in about the last second."""
-        since = [each for each in self._recent if now_s - each[0] <= 1.0]
-        if len(since) < 2:
-            return 0.0
-        return (self._total - since[0][1]) / max(now_s - since[0][0], _INTERVAL_S)
-
     def _recover(self, now_s: float) -> None:
-        assert self._throttled_s is not None
-        calm_s = now_s - self._throttled_s
-        if calm_s >= _FORGIVEN_S or self.value == self.maximum:
-            self._throttled_s = None
-            self._doubling = self.adaptive
-            self._before = None
+        if self._back_off.forgives(now_s) or self.value == self.maximum:
+            self._back_off.end()
+            self._doubling, self._before = self.adaptive, None
             if not self.adaptive:
                 self._set(self.maximum)
-        elif now_s - self._stepped_s >= _STEP_S:
-            self._stepped_s = now_s
-            self._set(self.value + max(1, self.value // _STEP_PART))
+        elif (limit := self._back_off.risen(now_s, self.value)) > self.value:
+            self._set(limit)
 
     def _measure(self, now_s: float, median_s: float, saturated: bool) -> None:
         measurement = self._measurement

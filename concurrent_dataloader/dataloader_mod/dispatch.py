@@ -268,11 +268,11 @@ class Dispatcher:
         self._note_limit()
 
     def _note_limit(self) -> None:
-        """Shares what was learnt, or follows the worker that learns."""
+        """Shares the limit, or follows the worker that leads unless it has not yet heard of the last refusal."""
         if self._limit.leads:
-            self._counters.learnt = self._limit.value
-        elif self._counters.learnt:
-            self._limit.follow(self._counters.learnt)
+            self._counters.lead(self._limit.value, self._seen_throttled_s)
+        elif limit := self._counters.led(self._seen_throttled_s):
+            self._limit.follow(limit)
         self._counters.set(stats.FETCH_WORKERS, self._limit.value)
 
     def _let_go(self, fetch: Fetch) -> None:
@@ -282,4 +282,4 @@ class Dispatcher:
     def _back_off(self) -> None:
         self._seen_throttled_s = self._counters.throttled_s
         self._limit.throttled(self._clock(), self._recent.median_s)
-        self._counters.set(stats.FETCH_WORKERS, self._limit.value)
+        self._note_limit()

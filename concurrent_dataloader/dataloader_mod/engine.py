@@ -178,9 +178,8 @@ class FetchEngine:
 
 def _limit_for(plan: FetchPlan, options: FetchOptions, counters: Counters) -> ConcurrencyLimit:
     given = options.fetch_workers(two_phase=plan.process is not None)
-    if not options.is_adaptive(two_phase=plan.process is not None):
-        return ConcurrencyLimit(given)
-    return ConcurrencyLimit(given, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
+    adaptive = options.is_adaptive(two_phase=plan.process is not None)
+    return ConcurrencyLimit(given, adaptive=adaptive, leads=counters.is_first, fetched=counters.fetched)
 
 
 def _attempts(run: Run) -> str:

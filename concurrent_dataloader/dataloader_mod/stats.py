@@ -47,7 +47,7 @@ class WorkerStats:
 _NAMES = tuple(each.name for each in fields(WorkerStats))
 CELLS = len(_NAMES)
 """Numbers that a worker's counters take."""
-SHARED_CELLS = 2
+SHARED_CELLS = 3
 """Numbers that all workers share, after those of the last one."""
 (
     SAMPLES,
@@ -185,14 +185,14 @@ class Counters:
         """Returns the fetches of all workers so far that ended well."""
         return sum(self._cells[FETCHES : self._shared : CELLS])
 
-    @property
-    def learnt(self) -> int:
-        """The limit of fetches in flight that the first worker has learnt for all; 0: none yet."""
-        return int(self._cells[self._shared + 1])
+    def lead(self, limit: int, throttled_s: float) -> None:
+        """Tells the other workers the limit of fetches in flight, and which refusal was the last that it knows of."""
+        self._cells[self._shared + 1] = limit  # before the other: a new limit with an old moment is only not followed
+        self._cells[self._shared + 2] = throttled_s
 
-    @learnt.setter
-    def learnt(self, limit: int) -> None:
-        self._cells[self._shared + 1] = limit
+    def led(self, throttled_s: float) -> int:
+        """Returns the limit that the first worker has told; 0: none yet, or one that does not know of a refusal."""
+        return int(self._cells[self._shared + 1]) if self._cells[self._shared + 2] >= throttled_s else 0
 
     @property
     def throttled_s(self) -> float:

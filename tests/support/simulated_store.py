@@ -8,30 +8,43 @@ import random
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 
-WINDOW = 128  # samples that a worker fetches ahead of its consumer: two batches of 64
+TWO_BATCHES = 128  # samples that a worker fetches ahead of its consumer, with torch's two batches of 64 each
+MOST_BATCHES = 1024  # with as many batches as there ever are
 
 
 class Store:
     """A store behind a network, and a processor that handles ``capacity`` bodies a second.
 
-    It refuses what comes faster than ``allowed`` requests a second (with a bucket of a tenth of a second), as S3 does.
+    It refuses what comes faster than ``allowed`` requests a second (with a bucket of a tenth of a second), as S3 does,
+    and what comes while it serves ``most_at_once``.
     """
 
-    def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, seed=0):
-        self.latency_s, self.capacity, self.jitter, self.allowed = latency_s, capacity, jitter, allowed
+    def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, most_at_once=None, seed=0):
+        self.latency_s, self.capacity, self.jitter = latency_s, capacity, jitter
+        self.allowed, self.most_at_once = allowed, most_at_once
         self.seed, self.random = seed, random.Random(seed)
         self.refused = 0
         self._busy_until_s = self._refilled_s = 0.0
         self._tokens = 1.0
+        self._served_until_s = []  # a heap
 
     def admits(self, now_s):
+        admitted = self._has_place(now_s) and self._takes_token(now_s)
+        self.refused += not admitted
+        return admitted
+
+    def _has_place(self, now_s):
+        while self._served_until_s and self._served_until_s[0] <= now_s:
+            heapq.heappop(self._served_until_s)
+        return self.most_at_once is None or len(self._served_until_s) < self.most_at_once
+
+    def _takes_token(self, now_s):
         if self.allowed is None:
             return True
         most = max(1.0, self.allowed * 0.1)
         self._tokens = min(most, self._tokens + (now_s - self._refilled_s) * self.allowed)
         self._refilled_s = now_s
         if self._tokens < 1.0:
-            self.refused += 1
             return False
         self._tokens -= 1.0
         return True
@@ -42,48 +55,53 @@ class Store:
 
     def answer_s(self, now_s):
         arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
-        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / self.capacity
+        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / self.speed(now_s)
+        heapq.heappush(self._served_until_s, self._busy_until_s)
         return self._busy_until_s
+
+    def speed(self, now_s):
+        """Bodies a second at this moment."""
+        return self.capacity
 
 
 class BusyStore(Store):
     """A store whose processor is faster or slower from one twentieth of a second to the next, by a fifth or so."""
 
-    def answer_s(self, now_s):
+    def speed(self, now_s):
         moment = random.Random(f"{int(now_s / 0.05)} {self.seed}")
-        arrives_s = now_s + self.latency_s * (1 + self.jitter * (2 * self.random.random() - 1))
-        speed = self.capacity * max(0.2, moment.gauss(1.0, 0.2))
-        self._busy_until_s = max(self._busy_until_s, arrives_s) + 1 / speed
-        return self._busy_until_s
+        return self.capacity * max(0.2, moment.gauss(1.0, 0.2))
 
 
 class Worker:
-    """A worker process: it always has more to fetch, or fetches `WINDOW` samples ahead of what its consumer takes."""
+    """A worker process: it fetches so many samples ahead of what the consumer takes."""
 
-    def __init__(self, limit, consumes_per_s=None):
-        self.limit, self.consumes_per_s, self.recent = limit, consumes_per_s, RecentFetches()
+    def __init__(self, limit, window):
+        self.limit, self.window, self.recent = limit, window, RecentFetches()
         self.in_flight = self.done = 0
 
-    def has_work(self, now_s):
-        return self.consumes_per_s is None or self.done + self.in_flight < now_s * self.consumes_per_s + WINDOW
+    def has_work(self, consumed):
+        return self.done + self.in_flight < consumed + self.window
 
-    def finish(self, now_s, started_s, attempt):
+    def finish(self, now_s, started_s, attempt, consumed):
         self.in_flight -= 1
         self.done += 1
         if attempt == 1:
             self.recent.add(now_s - started_s, 8000)
-        self.limit.completed(now_s, self.recent.median_s, saturated=self.has_work(now_s))
+        self.limit.completed(now_s, self.recent.median_s, saturated=self.has_work(consumed))
 
 
 class Simulation:
     """Workers of one loader, which all hear of a refusal, against one store; all follow what the first one learns.
 
+    The consumer takes as much from each, as one that is given the batches in order does: none gets far ahead.
+
     Attributes:
         log: At each answer: seconds, fetches done in all, and the limit of the first worker.
     """
 
-    def __init__(self, store, *limits, consumes_per_s=None):
-        self.store, self.workers = store, [Worker(limit, consumes_per_s) for limit in limits]
+    def __init__(self, store, *limits, window=MOST_BATCHES, consumes_per_s=None):
+        self.store, self.consumes_per_s = store, consumes_per_s
+        self.workers = [Worker(limit, window) for limit in limits]
         for number, limit in enumerate(limits):
             limit.leads, limit.fetched = number == 0, self.fetched
         self.now_s, self.log = 0.0, []
@@ -93,7 +111,7 @@ class Simulation:
         """Goes on up to a moment; returns itself."""
         while self.now_s < until_s:
             for worker in self.workers:
-                while worker.in_flight < worker.limit.value and worker.has_work(self.now_s):
+                while worker.in_flight < worker.limit.value and worker.has_work(self._consumed()):
                     worker.in_flight += 1
                     self._request(worker, self.now_s, 1)
             if self._events:
@@ -106,6 +124,11 @@ class Simulation:
     def fetched(self):
         """Fetches of all workers so far."""
         return sum(each.done for each in self.workers)
+
+    def _consumed(self):
+        """Samples that the consumer has taken from each worker."""
+        ready = min(each.done for each in self.workers)
+        return ready if self.consumes_per_s is None else min(ready, self.now_s * self.consumes_per_s)
 
     def rate(self, start_s, end_s):
         """Fetches per second between two moments."""
@@ -129,8 +152,8 @@ class Simulation:
         self._at(self.now_s + pause_s, self._request, worker, started_s, attempt + 1)
 
     def _answer(self, worker, started_s, attempt):
-        worker.finish(self.now_s, started_s, attempt)
-        if not worker.limit.leads and worker.limit.adaptive:
+        worker.finish(self.now_s, started_s, attempt, self._consumed())
+        if not worker.limit.leads:
             worker.limit.follow(self.workers[0].limit.value)
         self.log.append((self.now_s, self.fetched(), self.workers[0].limit.value))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulated_store import BusyStore, Simulation, Store, auto
+from simulated_store import TWO_BATCHES, BusyStore, Simulation, Store, auto
 
 from concurrent_dataloader.dataloader_mod.concurrency import FIRST_AUTO_FETCHES, FIRST_WAVE, ConcurrencyLimit
 
@@ -31,7 +31,7 @@ def test_on_a_busy_machine_two_workers_do_not_outbid_each_other(latency_s, capac
     assert sum(limits) / len(limits) <= max(2 * needed, 2 * FIRST_AUTO_FETCHES)
 
 
-def test_a_worker_that_follows_takes_over_what_is_learnt_but_not_amid_refusals():
+def test_a_worker_that_follows_takes_over_what_is_learnt():
     limit = ConcurrencyLimit(64, adaptive=True, leads=False)
     for step in range(1000):
         limit.completed(step / 1000, 0.01, saturated=True)
@@ -39,8 +39,17 @@ def test_a_worker_that_follows_takes_over_what_is_learnt_but_not_amid_refusals()
     limit.follow(48)
     assert limit.value == 48
     limit.throttled(2.0, 0.01)
-    limit.follow(48)
-    assert limit.value < 48
+    limit.follow(40)
+    assert limit.value == 40
+
+
+def test_a_given_number_follows_another_workers_only_amid_refusals():
+    limit = ConcurrencyLimit(64, leads=False)
+    limit.follow(16)
+    assert limit.value == 64
+    limit.throttled(2.0, 0.01)
+    limit.follow(16)
+    assert limit.value == 16
 
 
 def test_auto_falls_back_when_the_latency_has_fallen():
@@ -88,7 +97,7 @@ def test_one_pause_of_the_machine_is_no_reason_to_learn_anew():
 
 
 def test_auto_does_not_rise_where_the_consumer_is_the_slower_one():
-    learnt = Simulation(Store(0.03, 6000), auto(), consumes_per_s=150).run(12)
+    learnt = Simulation(Store(0.03, 6000), auto(), window=TWO_BATCHES, consumes_per_s=150).run(12)
     assert learnt.rate(5, 12) == pytest.approx(150, rel=0.05)
     assert (
         max(limit for at_s, _, limit in learnt.log if at_s > 0.1) <= 32
@@ -108,17 +117,28 @@ def test_auto_learns_anew_when_the_latency_has_risen():
 @pytest.mark.parametrize("allowed", [100, 500, 1000])
 def test_two_workers_use_what_a_store_allows_and_hardly_ask_for_more(allowed, latency_s, make):
     store = Store(latency_s, 6000, allowed=allowed)
-    throttled = Simulation(store, make(), make()).run(5)
+    throttled = Simulation(store, make(), make(), window=TWO_BATCHES).run(5)
     refused = store.refused
     throttled.run(20)
     assert throttled.rate(5, 20) >= 0.85 * allowed
     assert store.refused - refused <= 0.2 * allowed * 15
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("make", [auto, lambda: ConcurrencyLimit(64)], ids=["auto", "64"])
+@pytest.mark.parametrize("latency_s", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("most_at_once", [32, 64])
+def test_two_workers_soon_use_what_a_store_serves_at_once(most_at_once, latency_s, make, seed):
+    store = Store(latency_s, 9000, most_at_once=most_at_once, seed=seed)
+    throttled = Simulation(store, make(), make(), window=TWO_BATCHES).run(9)
+    assert throttled.rate(3, 9) >= 0.85 * min(most_at_once / (latency_s + 1 / 9000), 9000)
+    assert store.refused <= 0.2 * throttled.fetched()
+
+
 def test_the_throughput_comes_back_within_seconds_once_the_store_allows_all_again():
     for make in (auto, lambda: ConcurrencyLimit(64)):
         store = Store(0.03, 6000, allowed=200)
-        throttled = Simulation(store, make(), make()).run(10)
+        throttled = Simulation(store, make(), make(), window=TWO_BATCHES).run(10)
         store.allowed = None
         throttled.run(20)
         assert throttled.rate(18, 20) >= 1500

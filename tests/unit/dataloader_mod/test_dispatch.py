@@ -79,6 +79,36 @@ def test_the_first_worker_learns_for_all_and_the_others_follow():
     assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
 
 
+def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_not_heard_of_the_last_one():
+    leader, clock, board = make(64)
+    follower = Dispatcher(
+        ConcurrencyLimit(64, leads=False),
+        HedgePolicy(enabled=False),
+        DirectReading(possible=False),
+        board.worker(1),
+        clock=clock,
+    )
+    clock.now_s = 1.0
+    _refuse(leader, times=2, clock=clock)  # down to 16
+    answered, *others = follower.add(map(Fetch, range(64)))
+    follower.end(answered, b"body")
+    assert [each.fetch_workers for each in board.read()] == [16, 16]
+    clock.now_s += 1.0
+    others[0].retrying(throttled=True)  # the follower's own: the leader does nothing, and so knows nothing of it
+    follower.end(others[0], b"body")
+    leading, following = (each.fetch_workers for each in board.read())
+    assert (leading, following) == (16, 8)
+    leader.add([])
+    assert board.read()[0].fetch_workers == 8
+
+
+def _refuse(dispatcher, *, times, clock):
+    (run,) = dispatcher.add([Fetch("refused")])
+    for _ in range(times):
+        clock.now_s += 1.0
+        run.retrying(throttled=True)
+
+
 def test_a_retry_for_another_reason_changes_no_limit():
     dispatcher, _, board = make(8)
     (run,) = dispatcher.add([Fetch(0)])

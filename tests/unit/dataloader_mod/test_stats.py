@@ -15,6 +15,14 @@ def test_each_worker_counts_in_its_own_cells_and_all_see_the_last_throttling():
     assert board.worker(0).throttled_s == 7.0
 
 
+def test_the_first_workers_limit_counts_for_those_who_know_of_no_later_refusal():
+    board = StatsBoard(2, [0.0] * StatsBoard.size(2))
+    assert board.worker(1).led(0.0) == 0
+    board.worker(0).lead(16, 7.0)
+    assert board.worker(1).led(7.0) == 16
+    assert board.worker(1).led(7.5) == 0
+
+
 def test_the_total_adds_up_all_workers():
     found = LoaderStats((WorkerStats(fetches=3, wait_s=0.5), WorkerStats(fetches=4, in_flight=2)))
     assert found.total == WorkerStats(fetches=7, wait_s=0.5, in_flight=2)
