@@ -15,7 +15,8 @@ _STEP_PART = 10  # a step is this part of the limit: what it overshoots is refus
 _FEW = 64  # completions, a batch of torch's usual sizes, before which there is no goodput to go by
 _GUESS_STEP_PART = 2  # a step after a fall without a goodput: what the store bears may be far above
 _GUESS_S = 1.0  # how long the refusals of such a start may last
-_FORGIVEN_S = 5.0  # this long without a refusal, and the limit is free again
+FORGIVEN_S = 5.0
+"""This long without a refusal, and the limit is free again."""
 
 
 class BackOff:
@@ -23,7 +24,7 @@ class BackOff:
 
     A limit falls, by half at the most, to a little less than what the goodput of the last moments needed in flight, or
     than what was not refused before the last step up. Then it rises by a tenth each half second. Where the store had
-    refused before there was a goodput to go by, it rises by half, up to the next refusal.
+    refused before there was a goodput to go by, it rises by half, up to the first refusal after the start's.
     """
 
     def __init__(self) -> None:
@@ -76,7 +77,7 @@ class BackOff:
 
     def forgives(self, now_s: float) -> bool:
         """Whether nothing has been refused for so long that it no longer counts."""
-        return self._refused_s is None or now_s - self._refused_s >= _FORGIVEN_S
+        return self._refused_s is None or now_s - self._refused_s >= FORGIVEN_S
 
     def end(self) -> None:
         """Forgets the refusals."""

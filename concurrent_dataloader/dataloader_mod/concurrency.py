@@ -74,12 +74,14 @@ class ConcurrencyLimit:
 
     Workers that learnt each for itself would fight: on a busy machine more requests of the one are fewer answers for
     the other, so each would see itself rewarded for more. Hence one learns from the goodput of all, and the others
-    `follow`. So they do when a given limit has fallen: batches are read in turn, so all are as slow as the lowest.
+    `follow`. Amid refusals those of a given limit do so too, where batches are read in turn: all are as slow as the
+    lowest. Where they are not, each then goes by itself, since the one that leads may have nothing to do.
 
     Attributes:
         maximum: Upper bound, which a limit that was given starts from.
         adaptive: Whether it is to be learnt.
-        leads: Whether it is to be learnt here, rather than followed.
+        leads: Whether the others follow this one.
+        in_order: Whether the batches of all workers are read in turn.
         fetched: Returns the fetches of all workers so far that ended well; None: there is no other worker.
         value: Fetches that may be in flight now.
     """
@@ -87,6 +89,7 @@ class ConcurrencyLimit:
     maximum: int
     adaptive: bool = False
     leads: bool = True
+    in_order: bool = True
     fetched: Callable[[], float] | None = None
     value: int = field(init=False)
 
@@ -129,8 +132,9 @@ class ConcurrencyLimit:
             self._measure(now_s, median_s, saturated)
 
     def follow(self, learnt: int) -> None:
-        """Takes over what another worker has learnt; a limit that was given does so while it is throttled."""
-        if learnt != self.value and (self.adaptive or self.is_throttled) and not self._in_first_wave:
+        """Takes over the limit of the worker that leads, where this one is to follow it at present."""
+        follows = self.in_order if self.is_throttled else self.adaptive
+        if follows and not self._in_first_wave:
             self.value = min(learnt, self.maximum)
 
     def throttled(self, now_s: float, median_s: float) -> None:

@@ -159,6 +159,7 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             batch_pool=options.batch_pool or self.prefetch_factor or DEFAULT_BATCH_POOL,
             auto_collation=self.collates_batches,
             grows=self._may_grow(options),
+            in_order=self.in_order,
         )
 
     def _may_grow(self, options: FetchOptions) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from concurrent_dataloader.dataloader_mod import stats
+from concurrent_dataloader.dataloader_mod.back_off import FORGIVEN_S
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun
 from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy, SentAgain
@@ -79,7 +80,7 @@ class Dispatcher:
         self._held_bytes = 0  # in large bodies that nobody has taken yet
         self._recent = RecentFetches()
         self._direct_run: DirectRun | None = None
-        self._seen_throttled_s = counters.throttled_s
+        self._seen_throttled_s = 0.0  # the last refusal of any worker that this one has taken in
         self._note_limit()
 
     @property
@@ -229,7 +230,7 @@ class Dispatcher:
         return self._release(now_s)
 
     def _release(self, now_s: float) -> list[Run]:
-        if self._counters.throttled_s > self._seen_throttled_s:
+        if self._counters.throttled_s != self._seen_throttled_s:
             self._back_off()  # another worker's requests were refused: this one's would be next
         started: list[Run] = []
         while self._backlog and (self._backlog[0].is_claimed or self._has_room()):
@@ -280,6 +281,7 @@ class Dispatcher:
         fetch.size_bytes = 0
 
     def _back_off(self) -> None:
-        self._seen_throttled_s = self._counters.throttled_s
-        self._limit.throttled(self._clock(), self._recent.median_s)
-        self._note_limit()
+        self._seen_throttled_s, now_s = self._counters.throttled_s, self._clock()
+        if now_s - self._seen_throttled_s < FORGIVEN_S:  # else this worker had nothing to do for that long
+            self._limit.throttled(now_s, self._recent.median_s)
+            self._note_limit()

@@ -35,6 +35,7 @@ class EngineSettings:
         batch_pool: Batches whose samples may be in flight at once.
         auto_collation: Whether a request is a batch of indices rather than one index.
         grows: Whether the iterator may have more batches in flight, up to `batch_pool.MOST_BATCHES`.
+        in_order: Whether the batches of all workers are read in turn.
         many_readers: Whether several threads may read at once.
     """
 
@@ -42,6 +43,7 @@ class EngineSettings:
     batch_pool: int
     auto_collation: bool
     grows: bool = False
+    in_order: bool = True
     many_readers: bool = False
 
     @property
@@ -83,7 +85,7 @@ class FetchEngine:
         self._settings = settings
         self._counters = counters
         self._on_random_draws = on_random_draws
-        limit = _limit_for(plan, options, counters)
+        limit = _limit_for(plan, settings, counters)
         self._random_watch = RandomStateWatch() if plan.process is None and limit.maximum > 1 else None
         self._dispatcher = Dispatcher(
             limit,
@@ -176,10 +178,15 @@ class FetchEngine:
             yield f"{self._plan.name_of(run.fetch.index)}: out for {now_s - run.started_s:.1f} s, {_attempts(run)}"
 
 
-def _limit_for(plan: FetchPlan, options: FetchOptions, counters: Counters) -> ConcurrencyLimit:
-    given = options.fetch_workers(two_phase=plan.process is not None)
-    adaptive = options.is_adaptive(two_phase=plan.process is not None)
-    return ConcurrencyLimit(given, adaptive=adaptive, leads=counters.is_first, fetched=counters.fetched)
+def _limit_for(plan: FetchPlan, settings: EngineSettings, counters: Counters) -> ConcurrencyLimit:
+    two_phase = plan.process is not None
+    return ConcurrencyLimit(
+        settings.options.fetch_workers(two_phase=two_phase),
+        adaptive=settings.options.is_adaptive(two_phase=two_phase),
+        leads=counters.is_first,
+        in_order=settings.in_order,
+        fetched=counters.fetched,
+    )
 
 
 def _attempts(run: Run) -> str:

@@ -155,7 +155,8 @@ class StatsBoard:
 class Counters:
     """One worker's cells of a board.
 
-    Each cell is written by one thread, or under one lock; readers may see a count that is a moment old.
+    Each cell is written by one thread, or under one lock, but for `throttled_s`, which any worker writes; readers may see
+    what is a moment old.
     """
 
     __slots__ = ("_cells", "_shared", "_start")

@@ -29,9 +29,19 @@ def new_counters():
     return StatsBoard(1, [0.0] * StatsBoard.size(1)).worker(0)
 
 
-def new_engine(dataset, *, workers=4, batch_pool=2, auto_collation=True, on_random_draws=lambda: None, **options):
-    settings = EngineSettings(FetchOptions(workers, **options), batch_pool, auto_collation)
-    return FetchEngine(dataset, settings, counters=new_counters(), on_random_draws=on_random_draws)
+def new_engine(
+    dataset,
+    *,
+    workers=4,
+    batch_pool=2,
+    auto_collation=True,
+    in_order=True,
+    counters=None,
+    on_random_draws=lambda: None,
+    **options,
+):
+    settings = EngineSettings(FetchOptions(workers, **options), batch_pool, auto_collation, in_order=in_order)
+    return FetchEngine(dataset, settings, counters=counters or new_counters(), on_random_draws=on_random_draws)
 
 
 def submit(pool, indices):

@@ -32,6 +32,13 @@ def test_the_refusals_that_follow_a_fall_belong_to_it_but_those_that_follow_a_st
     assert back_off.refused(2.71, RTT_S, high) < high
 
 
+def test_where_the_store_is_far_away_refusals_within_two_round_trips_belong_to_a_fall():
+    back_off = _after(2, 16)
+    low = back_off.refused(2.0, 1.0, 64)
+    assert back_off.refused(3.9, 1.0, low) == low
+    assert back_off.refused(4.1, 1.0, low) < low
+
+
 def test_a_limit_rises_a_tenth_each_half_second_and_not_sooner_after_a_refusal():
     back_off = _after(2, 64)
     low = back_off.refused(2.0, RTT_S, 64)

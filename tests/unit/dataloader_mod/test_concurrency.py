@@ -52,6 +52,13 @@ def test_a_given_number_follows_another_workers_only_amid_refusals():
     assert limit.value == 16
 
 
+def test_where_batches_are_not_read_in_turn_each_worker_has_its_own_limit_amid_refusals():
+    limit = ConcurrencyLimit(64, leads=False, in_order=False)
+    limit.throttled(2.0, 0.01)
+    limit.follow(16)
+    assert limit.value == 32
+
+
 def test_auto_falls_back_when_the_latency_has_fallen():
     store = Store(0.1, 3000)
     learnt = Simulation(store, auto()).run(8)

@@ -102,6 +102,42 @@ def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_
     assert board.read()[0].fetch_workers == 8
 
 
+def test_a_first_worker_that_begins_amid_refusals_begins_with_less_and_is_not_followed_before():
+    _, clock, board = make(64)
+    follower, leader = (
+        Dispatcher(
+            ConcurrencyLimit(64, leads=number == 0),
+            HedgePolicy(enabled=False),
+            DirectReading(possible=False),
+            board.worker(number),
+            clock=clock,
+        )
+        for number in (1, 0)
+    )
+    clock.now_s = 1.0
+    answered, *_ = follower.add(map(Fetch, range(64)))
+    answered.retrying(throttled=True)
+    follower.end(answered, b"body")
+    assert board.read()[1].fetch_workers == 32
+    assert len(leader.add(map(Fetch, range(64)))) == 32
+
+
+def test_a_refusal_of_long_ago_changes_nothing_for_a_worker_that_had_nothing_to_do():
+    dispatcher, clock, board = make(64)
+    clock.now_s = 60.0
+    board.worker(1).throttled_s = 54.9
+    assert len(dispatcher.add(map(Fetch, range(64)))) == 64
+
+
+def test_what_the_first_worker_tells_is_as_old_as_the_last_refusal_that_it_has_taken_in():
+    dispatcher, clock, board = make(64)
+    clock.now_s = 1.0
+    _refuse(dispatcher, times=1, clock=clock)
+    board.worker(1).throttled_s = 3.0  # another worker's, of which the first has not heard
+    assert board.worker(1).led(2.0) == 32
+    assert board.worker(1).led(3.0) == 0
+
+
 def _refuse(dispatcher, *, times, clock):
     (run,) = dispatcher.add([Fetch("refused")])
     for _ in range(times):

@@ -7,7 +7,9 @@ import pytest
 from engine_parts import new_engine
 
 from concurrent_dataloader._base.errors import DatasetError
+from concurrent_dataloader._base.request_events import report_retry
 from concurrent_dataloader.dataloader_mod.pending import FetchCancelled
+from concurrent_dataloader.dataloader_mod.stats import StatsBoard
 
 
 class TwoPhase:
@@ -167,3 +169,25 @@ def test_nothing_is_told_where_no_two_samples_share_a_generator(engine_over, dat
     told = []
     read(engine_over(dataset, workers=workers, on_random_draws=lambda: told.append(1)), [0, 1], [2, 3])
     assert told == []
+
+
+class RefusedOnce(TwoPhase):
+    """The store refuses number 99 once, for the rate."""
+
+    def fetch(self, index):
+        if index == 99:
+            report_retry(throttled=True)
+        return super().fetch(index)
+
+
+@pytest.mark.parametrize(("in_order", "limit"), [(True, 7), (False, 32)])
+def test_amid_refusals_the_first_workers_number_counts_where_batches_are_read_in_turn(engine_over, in_order, limit):
+    board = StatsBoard(2, [0.0] * StatsBoard.size(2))
+    engine = engine_over(RefusedOnce(), workers=64, in_order=in_order, counters=board.worker(1))
+    engine.read(engine.request([0]))
+    assert board.read()[1].fetch_workers == 64
+    engine.read(engine.request([99]))
+    assert board.read()[1].fetch_workers == 32
+    board.worker(0).lead(7, float("inf"))
+    engine.read(engine.request([1]))
+    assert board.read()[1].fetch_workers == limit
