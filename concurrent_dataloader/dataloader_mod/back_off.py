@@ -5,9 +5,16 @@ Pure decisions, like concurrency.py, and driven through the same simulations.
 
 from __future__ import annotations
 
+from collections import deque
+
+BORNE_PART = 100
+"""A store that refuses less than this part of what it answers is not at its limit."""
+FORGIVEN_S = 5.0
+"""This long without a refusal, and the limit is free again."""
+
 _EVENT_S = 0.2  # refusals that follow a fall within this time, or within two round trips, belong to it
 _SHARE = 0.9  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
-_GOODPUT_S = 1.0  # what "recent" means
+_RECENT_S = 1.0
 _SAMPLE_S = 0.05  # between two notes of the completions, of which the last `_SAMPLES` are kept
 _SAMPLES = 21
 _STEP_S = 0.5  # after a refusal or a step up, until the next step up
@@ -15,8 +22,6 @@ _STEP_PART = 10  # a step is this part of the limit: what it overshoots is refus
 _FEW = 64  # completions, a batch of torch's usual sizes, before which there is no goodput to go by
 _GUESS_STEP_PART = 2  # a step after a fall without a goodput: what the store bears may be far above
 _GUESS_S = 1.0  # how long the refusals of such a start may last
-FORGIVEN_S = 5.0
-"""This long without a refusal, and the limit is free again."""
 
 
 class BackOff:
@@ -32,6 +37,7 @@ class BackOff:
         self._fell_s = self._stepped_s = 0.0  # the last fall, and the last fall or step up
         self._borne = 0  # the limit before the last step up
         self._guessed_s: float | None = None  # when it fell without a goodput; None: it did not, or there is one now
+        self._refusals_s: deque[float] = deque()  # of this process in the last second
         self._total = 0
         self._samples: list[tuple[float, int]] = []  # (moment, completions up to it), for the goodput
 
@@ -46,8 +52,16 @@ class BackOff:
         if not self._samples or now_s - self._samples[-1][0] > _SAMPLE_S:
             self._samples = [*self._samples[1 - _SAMPLES :], (now_s, self._total)]
 
+    def is_too_many(self, now_s: float) -> bool:
+        """Takes in a refusal of this process; returns whether there are so many that it is to go down."""
+        refusals_s = self._refusals_s
+        refusals_s.append(now_s)
+        while now_s - refusals_s[0] > _RECENT_S:
+            refusals_s.popleft()
+        return len(refusals_s) * BORNE_PART > self._goodput(now_s) * _RECENT_S
+
     def refused(self, now_s: float, median_s: float, limit: int) -> int:
-        """Takes in a refusal and returns the limit to go down to.
+        """Takes in that too many requests, of this or of another process, are refused; returns the limit to go down to.
 
         Args:
             now_s: Monotonic clock in seconds.
@@ -85,7 +99,7 @@ class BackOff:
 
     def _goodput(self, now_s: float) -> float:
         """Fetches per second in about the last second."""
-        since = [each for each in self._samples if now_s - each[0] <= _GOODPUT_S]
+        since = [each for each in self._samples if now_s - each[0] <= _RECENT_S]
         if len(since) < 2:
             return 0.0
         return (self._total - since[0][1]) / max(now_s - since[0][0], 2 * _SAMPLE_S)

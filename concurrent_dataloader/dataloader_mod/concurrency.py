@@ -137,8 +137,12 @@ class ConcurrencyLimit:
         if follows and not self._in_first_wave:
             self.value = min(learnt, self.maximum)
 
+    def is_throttling(self, now_s: float) -> bool:
+        """Takes in that the store has refused a request of this process; returns whether it refuses too many."""
+        return self._back_off.is_too_many(now_s)
+
     def throttled(self, now_s: float, median_s: float) -> None:
-        """Takes in that the store has refused a request, of this process or of another worker, for the rate."""
+        """Takes in that the store refuses too many requests, of this process or of another worker, for the rate."""
         if self._in_first_wave:
             self._take_back_first_wave(FIRST_AUTO_FETCHES)
         limit = self._back_off.refused(now_s, median_s, self.value)

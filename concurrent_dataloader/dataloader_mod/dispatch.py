@@ -161,8 +161,10 @@ class Dispatcher:
             self._counters.add(stats.RETRIES)
             if throttled:
                 self._counters.add(stats.THROTTLED)
-                self._counters.throttled_s = self._clock()
-                self._back_off()
+                now_s = self._clock()
+                if self._limit.is_throttling(now_s):
+                    self._counters.throttled_s = now_s
+                    self._back_off()
 
     def taken(self, fetch: Fetch) -> list[Run]:
         """Takes in that the answer of a fetch has been taken, or never will be; idempotent."""

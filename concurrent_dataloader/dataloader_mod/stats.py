@@ -6,6 +6,8 @@ from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from concurrent_dataloader.dataloader_mod.back_off import BORNE_PART
+
 _BUSY = 0.8  # share of a worker's time above which waiting, or working, is what to mend
 
 
@@ -111,7 +113,7 @@ class LoaderStats:
         working_s = total.wait_s + total.process_s
         if not self.batches or not working_s:
             return "Nothing was measured: read a few batches of a two-phase dataset first."
-        if total.throttled:
+        if total.throttled * BORNE_PART > total.fetches:
             return f"The store refused {total.throttled} requests for their rate: more in flight would gain nothing."
         if total.wait_s > _BUSY * working_s:
             return "The workers wait for the store: raise num_fetch_workers, and batch_pool with it."
@@ -155,8 +157,8 @@ class StatsBoard:
 class Counters:
     """One worker's cells of a board.
 
-    Each cell is written by one thread, or under one lock, but for `throttled_s`, which any worker writes; readers may see
-    what is a moment old.
+    Each cell is written by one thread, or under one lock, but for `throttled_s`, which any worker writes. Readers may
+    see what is a moment old.
     """
 
     __slots__ = ("_cells", "_shared", "_start")

@@ -16,12 +16,12 @@ class Store:
     """A store behind a network, and a processor that handles ``capacity`` bodies a second.
 
     It refuses what comes faster than ``allowed`` requests a second (with a bucket of a tenth of a second), as S3 does,
-    and what comes while it serves ``most_at_once``.
+    what comes while it serves ``most_at_once``, and the share ``refuses`` of all else.
     """
 
-    def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, most_at_once=None, seed=0):
+    def __init__(self, latency_s, capacity, *, jitter=0.05, allowed=None, most_at_once=None, refuses=0.0, seed=0):
         self.latency_s, self.capacity, self.jitter = latency_s, capacity, jitter
-        self.allowed, self.most_at_once = allowed, most_at_once
+        self.allowed, self.most_at_once, self.refuses = allowed, most_at_once, refuses
         self.seed, self.random = seed, random.Random(seed)
         self.refused = 0
         self._busy_until_s = self._refilled_s = 0.0
@@ -29,7 +29,7 @@ class Store:
         self._served_until_s = []  # a heap
 
     def admits(self, now_s):
-        admitted = self._has_place(now_s) and self._takes_token(now_s)
+        admitted = self._has_place(now_s) and self._takes_token(now_s) and self.random.random() >= self.refuses
         self.refused += not admitted
         return admitted
 
@@ -146,8 +146,9 @@ class Simulation:
             self._at(self.now_s + self.store.latency_s, self._refusal, worker, started_s, attempt)
 
     def _refusal(self, worker, started_s, attempt):
-        for each in self.workers:
-            each.limit.throttled(self.now_s, each.recent.median_s)
+        if worker.limit.is_throttling(self.now_s):
+            for each in self.workers:
+                each.limit.throttled(self.now_s, each.recent.median_s)
         pause_s = self.store.random.uniform(0, min(5.0, 0.1 * 2 ** (attempt - 1)))  # as storage/retry.py has it
         self._at(self.now_s + pause_s, self._request, worker, started_s, attempt + 1)
 

@@ -23,6 +23,18 @@ def test_a_limit_falls_to_a_little_less_than_what_the_goodput_needed_and_by_half
     assert _after(2, 16).refused(2.0, RTT_S, 15) < 15
 
 
+def test_refusals_are_too_many_above_one_in_a_hundred_of_the_last_seconds_answers():
+    back_off = _after(2, 16)  # 533 a second
+    assert [back_off.is_too_many(2.0) for _ in range(6)] == [False] * 5 + [True]
+    for number in range(533):
+        back_off.completed(2.0 + number / 533)
+    assert not back_off.is_too_many(3.1)
+
+
+def test_without_a_goodput_one_refusal_is_too_many():
+    assert BackOff().is_too_many(1.0)
+
+
 def test_the_refusals_that_follow_a_fall_belong_to_it_but_those_that_follow_a_step_up_do_not():
     back_off = _after(2, 16)
     low = back_off.refused(2.0, RTT_S, 20)

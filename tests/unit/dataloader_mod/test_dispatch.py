@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from dispatch_parts import ignore, indices, make, with_known_latency
+from dispatch_parts import ignore, indices, make
 
 from concurrent_dataloader.dataloader_mod import stats
-from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
-from concurrent_dataloader.dataloader_mod.direct import FIRST_TRY, STUCK_S, DirectReading
-from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
-from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
+from concurrent_dataloader.dataloader_mod.direct import FIRST_TRY, STUCK_S
 from concurrent_dataloader.dataloader_mod.pending import Fetch
 from concurrent_dataloader.dataloader_mod.stats import Counters
 
@@ -41,115 +38,6 @@ def test_an_error_is_the_answer_and_counts_as_a_failure():
     with pytest.raises(KeyError):
         run.fetch.take(ignore)
     assert board.read()[0].failures == 1
-
-
-def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_attempts():
-    dispatcher, clock, board = with_known_latency()
-    other = Dispatcher(
-        ConcurrencyLimit(64), HedgePolicy(enabled=True), DirectReading(possible=False), board.worker(1), clock=clock
-    )
-    (run,) = dispatcher.add([Fetch("slow")])
-    run.retrying(throttled=True)
-    clock.now_s += 1
-    assert dispatcher.due_hedges()[0] == []
-    assert len(other.add(map(Fetch, range(64)))) == 32
-    mine, others = board.read()
-    assert (mine.throttled, mine.retries, mine.fetch_workers, others.fetch_workers) == (1, 1, 32, 32)
-
-
-def test_the_first_worker_learns_for_all_and_the_others_follow():
-    _, clock, board = make(64)
-    limits = [
-        ConcurrencyLimit(64, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
-        for counters in (board.worker(0), board.worker(1))
-    ]
-    workers = [
-        Dispatcher(limit, HedgePolicy(enabled=False), DirectReading(possible=False), board.worker(number), clock=clock)
-        for number, limit in enumerate(limits)
-    ]
-    for worker in workers:
-        worker.add(map(Fetch, range(100_000)))
-    while limits[0].value < 64:
-        clock.now_s += 0.1  # a store that answers all that is in flight at once
-        for worker in workers:
-            for run in worker.in_flight():
-                worker.end(run, b"body")
-    assert limits[1].value == 64
-    assert [each.fetch_workers for each in board.read()] == [64, 64]
-    assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
-
-
-def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_not_heard_of_the_last_one():
-    leader, clock, board = make(64)
-    follower = Dispatcher(
-        ConcurrencyLimit(64, leads=False),
-        HedgePolicy(enabled=False),
-        DirectReading(possible=False),
-        board.worker(1),
-        clock=clock,
-    )
-    clock.now_s = 1.0
-    _refuse(leader, times=2, clock=clock)  # down to 16
-    answered, *others = follower.add(map(Fetch, range(64)))
-    follower.end(answered, b"body")
-    assert [each.fetch_workers for each in board.read()] == [16, 16]
-    clock.now_s += 1.0
-    others[0].retrying(throttled=True)  # the follower's own: the leader does nothing, and so knows nothing of it
-    follower.end(others[0], b"body")
-    leading, following = (each.fetch_workers for each in board.read())
-    assert (leading, following) == (16, 8)
-    leader.add([])
-    assert board.read()[0].fetch_workers == 8
-
-
-def test_a_first_worker_that_begins_amid_refusals_begins_with_less_and_is_not_followed_before():
-    _, clock, board = make(64)
-    follower, leader = (
-        Dispatcher(
-            ConcurrencyLimit(64, leads=number == 0),
-            HedgePolicy(enabled=False),
-            DirectReading(possible=False),
-            board.worker(number),
-            clock=clock,
-        )
-        for number in (1, 0)
-    )
-    clock.now_s = 1.0
-    answered, *_ = follower.add(map(Fetch, range(64)))
-    answered.retrying(throttled=True)
-    follower.end(answered, b"body")
-    assert board.read()[1].fetch_workers == 32
-    assert len(leader.add(map(Fetch, range(64)))) == 32
-
-
-def test_a_refusal_of_long_ago_changes_nothing_for_a_worker_that_had_nothing_to_do():
-    dispatcher, clock, board = make(64)
-    clock.now_s = 60.0
-    board.worker(1).throttled_s = 54.9
-    assert len(dispatcher.add(map(Fetch, range(64)))) == 64
-
-
-def test_what_the_first_worker_tells_is_as_old_as_the_last_refusal_that_it_has_taken_in():
-    dispatcher, clock, board = make(64)
-    clock.now_s = 1.0
-    _refuse(dispatcher, times=1, clock=clock)
-    board.worker(1).throttled_s = 3.0  # another worker's, of which the first has not heard
-    assert board.worker(1).led(2.0) == 32
-    assert board.worker(1).led(3.0) == 0
-
-
-def _refuse(dispatcher, *, times, clock):
-    (run,) = dispatcher.add([Fetch("refused")])
-    for _ in range(times):
-        clock.now_s += 1.0
-        run.retrying(throttled=True)
-
-
-def test_a_retry_for_another_reason_changes_no_limit():
-    dispatcher, _, board = make(8)
-    (run,) = dispatcher.add([Fetch(0)])
-    run.retrying(throttled=False)
-    assert (board.read()[0].retries, board.read()[0].fetch_workers) == (1, 8)
 
 
 def test_large_bodies_that_nobody_has_taken_hold_back_the_next_but_one_is_always_in_flight():

@@ -34,7 +34,8 @@ def test_the_total_adds_up_all_workers():
         (WorkerStats(wait_s=9, process_s=1), "raise num_fetch_workers"),
         (WorkerStats(wait_s=1, process_s=9), "raise num_workers"),
         (WorkerStats(wait_s=5, process_s=5), "in balance"),
-        (WorkerStats(wait_s=9, process_s=1, throttled=3), "refused 3 requests"),
+        (WorkerStats(wait_s=9, process_s=1, fetches=299, throttled=3), "refused 3 requests"),
+        (WorkerStats(wait_s=9, process_s=1, fetches=301, throttled=3), "wait for the store"),
         (WorkerStats(), "Nothing was measured"),
     ],
 )
