@@ -12,6 +12,8 @@ BORNE_PART = 100
 FORGIVEN_S = 5.0
 """This long without a refusal, and the limit is free again."""
 
+_FEWEST = 3  # refusals in a second: one or two are nothing to go by where a hundred answers take long
+_BORNE_LOW_PART = 300  # the same after a fall: what is borne at a limit a little too high delays batch after batch
 _EVENT_S = 0.2  # refusals that follow a fall within this time, or within two round trips, belong to it
 _SHARE = 0.9  # of what the recent goodput needed in flight (Little's law): room for the store's queue to drain
 _RECENT_S = 1.0
@@ -58,7 +60,10 @@ class BackOff:
         refusals_s.append(now_s)
         while now_s - refusals_s[0] > _RECENT_S:
             refusals_s.popleft()
-        return len(refusals_s) * BORNE_PART > self._goodput(now_s) * _RECENT_S
+        answers = self._goodput(now_s) * _RECENT_S
+        if self.is_active:
+            return len(refusals_s) * _BORNE_LOW_PART > answers
+        return len(refusals_s) >= _FEWEST and len(refusals_s) * BORNE_PART > answers
 
     def refused(self, now_s: float, median_s: float, limit: int) -> int:
         """Takes in that too many requests, of this or of another process, are refused; returns the limit to go down to.

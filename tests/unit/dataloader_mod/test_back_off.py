@@ -31,8 +31,15 @@ def test_refusals_are_too_many_above_one_in_a_hundred_of_the_last_seconds_answer
     assert not back_off.is_too_many(3.1)
 
 
-def test_without_a_goodput_one_refusal_is_too_many():
-    assert BackOff().is_too_many(1.0)
+def test_after_a_fall_they_are_too_many_above_one_in_three_hundred():
+    back_off = _after(2, 16)
+    back_off.refused(2.0, RTT_S, 32)
+    assert [back_off.is_too_many(2.0) for _ in range(2)] == [False, True]
+
+
+def test_without_a_goodput_three_refusals_in_a_second_are_too_many():
+    back_off = BackOff()
+    assert [back_off.is_too_many(at_s) for at_s in (0.0, 0.5, 1.4, 1.5, 1.6)] == [False, False, False, True, True]
 
 
 def test_the_refusals_that_follow_a_fall_belong_to_it_but_those_that_follow_a_step_up_do_not():

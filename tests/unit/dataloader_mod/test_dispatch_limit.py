@@ -17,12 +17,12 @@ def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_at
         ConcurrencyLimit(64), HedgePolicy(enabled=True), DirectReading(possible=False), board.worker(1), clock=clock
     )
     (run,) = dispatcher.add([Fetch("slow")])
-    run.retrying(throttled=True)
+    _refuse(run)
     clock.now_s += 1
     assert dispatcher.due_hedges()[0] == []
     assert len(other.add(map(Fetch, range(64)))) == 32
     mine, others = board.read()
-    assert (mine.throttled, mine.retries, mine.fetch_workers, others.fetch_workers) == (1, 1, 32, 32)
+    assert (mine.throttled, mine.retries, mine.fetch_workers, others.fetch_workers) == (3, 3, 32, 32)
 
 
 def test_the_first_worker_learns_for_all_and_the_others_follow():
@@ -57,12 +57,15 @@ def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_
         clock=clock,
     )
     clock.now_s = 1.0
-    _refuse(leader, times=2, clock=clock)  # down to 16
+    (run,) = leader.add([Fetch("refused")])
+    _refuse(run)
+    clock.now_s += 1.0
+    _refuse(run)  # down to 16
     answered, *others = follower.add(map(Fetch, range(64)))
     follower.end(answered, b"body")
     assert [each.fetch_workers for each in board.read()] == [16, 16]
     clock.now_s += 1.0
-    others[0].retrying(throttled=True)  # the follower's own: the leader does nothing, and so knows nothing of it
+    _refuse(others[0])  # the follower's own: the leader does nothing, and so knows nothing of it
     follower.end(others[0], b"body")
     leading, following = (each.fetch_workers for each in board.read())
     assert (leading, following) == (16, 8)
@@ -84,7 +87,7 @@ def test_a_first_worker_that_begins_amid_refusals_begins_with_less_and_is_not_fo
     )
     clock.now_s = 1.0
     answered, *_ = follower.add(map(Fetch, range(64)))
-    answered.retrying(throttled=True)
+    _refuse(answered)
     follower.end(answered, b"body")
     assert board.read()[1].fetch_workers == 32
     assert len(leader.add(map(Fetch, range(64)))) == 32
@@ -100,16 +103,16 @@ def test_a_refusal_of_long_ago_changes_nothing_for_a_worker_that_had_nothing_to_
 def test_what_the_first_worker_tells_is_as_old_as_the_last_refusal_that_it_has_taken_in():
     dispatcher, clock, board = make(64)
     clock.now_s = 1.0
-    _refuse(dispatcher, times=1, clock=clock)
+    (run,) = dispatcher.add([Fetch("refused")])
+    _refuse(run)
     board.worker(1).throttled_s = 3.0  # another worker's, of which the first has not heard
-    assert board.worker(1).led(2.0) == 32
+    assert board.worker(1).led(1.0) == 32
     assert board.worker(1).led(3.0) == 0
 
 
-def _refuse(dispatcher, *, times, clock):
-    (run,) = dispatcher.add([Fetch("refused")])
-    for _ in range(times):
-        clock.now_s += 1.0
+def _refuse(run):
+    """As often as it takes to count."""
+    for _ in range(3):
         run.retrying(throttled=True)
 
 

@@ -171,19 +171,20 @@ def test_nothing_is_told_where_no_two_samples_share_a_generator(engine_over, dat
     assert told == []
 
 
-class RefusedOnce(TwoPhase):
-    """The store refuses number 99 once, for the rate."""
+class RefusedThrice(TwoPhase):
+    """The store refuses number 99 three times, for the rate."""
 
     def fetch(self, index):
         if index == 99:
-            report_retry(throttled=True)
+            for _ in range(3):
+                report_retry(throttled=True)
         return super().fetch(index)
 
 
 @pytest.mark.parametrize(("in_order", "limit"), [(True, 7), (False, 32)])
 def test_amid_refusals_the_first_workers_number_counts_where_batches_are_read_in_turn(engine_over, in_order, limit):
     board = StatsBoard(2, [0.0] * StatsBoard.size(2))
-    engine = engine_over(RefusedOnce(), workers=64, in_order=in_order, counters=board.worker(1))
+    engine = engine_over(RefusedThrice(), workers=64, in_order=in_order, counters=board.worker(1))
     engine.read(engine.request([0]))
     assert board.read()[1].fetch_workers == 64
     engine.read(engine.request([99]))
