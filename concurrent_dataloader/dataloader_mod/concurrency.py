@@ -107,7 +107,6 @@ class ConcurrencyLimit:
         self._probe_up_next = True
         self._probed_queue = False  # whether requests queued when the probe began
         self._back_off = BackOff()
-        self._total = 0
 
     @property
     def is_throttled(self) -> bool:
@@ -122,7 +121,6 @@ class ConcurrencyLimit:
             median_s: Median latency of the recent fetches in seconds.
             saturated: Whether other fetches waited only because of the limit.
         """
-        self._total += 1
         self._back_off.completed(now_s)
         if self._back_off.is_active:
             self._recover(now_s)
@@ -131,11 +129,11 @@ class ConcurrencyLimit:
         elif self.adaptive and self.leads:
             self._measure(now_s, median_s, saturated)
 
-    def follow(self, learnt: int) -> None:
+    def follow(self, limit: int) -> None:
         """Takes over the limit of the worker that leads, where this one is to follow it at present."""
         follows = self.in_order if self.is_throttled else self.adaptive
         if follows and not self._in_first_wave:
-            self.value = min(learnt, self.maximum)
+            self.value = min(limit, self.maximum)
 
     def is_throttling(self, now_s: float) -> bool:
         """Takes in that the store has refused a request of this process; returns whether it refuses too many."""
@@ -158,7 +156,7 @@ class ConcurrencyLimit:
         self._measurement = _Measurement(skip=small)  # what is still out belongs to the wave
 
     def _own(self) -> float:
-        return self._total
+        return self._back_off.completions
 
     def _recover(self, now_s: float) -> None:
         if self._back_off.forgives(now_s) or self.value == self.maximum:

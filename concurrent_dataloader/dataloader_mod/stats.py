@@ -199,7 +199,7 @@ class Counters:
 
     @property
     def throttled_s(self) -> float:
-        """When the store last refused a request of any worker for its rate: monotonic seconds, 0: never."""
+        """When the store last refused too many requests of any worker for their rate: monotonic seconds, 0: never."""
         return self._cells[self._shared]
 
     @throttled_s.setter

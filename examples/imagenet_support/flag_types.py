@@ -36,7 +36,12 @@ def between(lowest: float, highest: float = float("inf")) -> Callable[[str], flo
 
 def count_or_auto(text: str) -> int | str:
     """The type of a number of fetch workers."""
-    return text if text == "auto" else at_least(1)(text)
+    if text == "auto":
+        return text
+    try:
+        return at_least(1)(text)
+    except ValueError:
+        raise ArgumentTypeError(f"expected a whole number or auto, got {text!r}") from None
 
 
 def arch(text: str) -> str:

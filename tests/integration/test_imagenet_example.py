@@ -64,7 +64,7 @@ def test_demo_changes_defaults_but_never_a_flag_that_was_given() -> None:
         (["--rank", "2", "--world-size", "2"], "ends at 1"),
         (["--gpu", "0", "--multiprocessing-distributed"], "uses all"),
         *((["--demo", *flag_and_value(name)], "leave out --" + name.replace("_", "-")) for name in NOT_WITH_DEMO),
-        (["--num-fetch-workers", "many"], "num-fetch-workers"),
+        (["--num-fetch-workers", "many"], "expected a whole number or auto, got 'many'"),
         (["-j", "0", "--prefetch-factor", "2"], "--batch-pool"),
     ],
 )

@@ -31,6 +31,18 @@ def make(limit=2, *, hedging=False, direct=False, max_bytes=None, counters=None)
     return dispatcher, clock, board
 
 
+def make_worker(board, number, clock, *, hedging=False, **options):
+    """The dispatcher of one worker of several, which share a board; the first one leads."""
+    counters = board.worker(number)
+    return Dispatcher(
+        ConcurrencyLimit(64, leads=counters.is_first, fetched=counters.fetched, **options),
+        HedgePolicy(enabled=hedging),
+        DirectReading(possible=False),
+        counters,
+        clock=clock,
+    )
+
+
 def indices(runs):
     return [run.fetch.index for run in runs]
 

@@ -43,20 +43,14 @@ def test_a_worker_that_follows_takes_over_what_is_learnt():
     assert limit.value == 40
 
 
-def test_a_given_number_follows_another_workers_only_amid_refusals():
-    limit = ConcurrencyLimit(64, leads=False)
+@pytest.mark.parametrize(("in_order", "value"), [(True, 16), (False, 32)])
+def test_a_given_number_follows_another_workers_only_amid_refusals_and_in_order(in_order, value):
+    limit = ConcurrencyLimit(64, leads=False, in_order=in_order)
     limit.follow(16)
     assert limit.value == 64
     limit.throttled(2.0, 0.01)
     limit.follow(16)
-    assert limit.value == 16
-
-
-def test_where_batches_are_not_read_in_turn_each_worker_has_its_own_limit_amid_refusals():
-    limit = ConcurrencyLimit(64, leads=False, in_order=False)
-    limit.throttled(2.0, 0.01)
-    limit.follow(16)
-    assert limit.value == 32
+    assert limit.value == value
 
 
 def test_auto_falls_back_when_the_latency_has_fallen():

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dispatch_parts import make, with_known_latency
+from dispatch_parts import make, make_worker, with_known_latency
 
-from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
-from concurrent_dataloader.dataloader_mod.direct import DirectReading
-from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
-from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import Fetch
 
 
-def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_attempts():
+def test_refusals_make_this_and_the_other_worker_fall_back_and_stop_second_attempts():
     dispatcher, clock, board = with_known_latency()
-    other = Dispatcher(
-        ConcurrencyLimit(64), HedgePolicy(enabled=True), DirectReading(possible=False), board.worker(1), clock=clock
-    )
+    other = make_worker(board, 1, clock, hedging=True)
     (run,) = dispatcher.add([Fetch("slow")])
     _refuse(run)
     clock.now_s += 1
@@ -26,36 +20,22 @@ def test_a_refusal_makes_this_and_the_other_worker_fall_back_and_stops_second_at
 
 
 def test_the_first_worker_learns_for_all_and_the_others_follow():
-    _, clock, board = make(64)
-    limits = [
-        ConcurrencyLimit(64, adaptive=True, leads=counters.is_first, fetched=counters.fetched)
-        for counters in (board.worker(0), board.worker(1))
-    ]
-    workers = [
-        Dispatcher(limit, HedgePolicy(enabled=False), DirectReading(possible=False), board.worker(number), clock=clock)
-        for number, limit in enumerate(limits)
-    ]
+    _, clock, board = make()
+    workers = [make_worker(board, number, clock, adaptive=True) for number in (0, 1)]
     for worker in workers:
         worker.add(map(Fetch, range(100_000)))
-    while limits[0].value < 64:
+    while board.read()[0].fetch_workers < 64:
         clock.now_s += 0.1  # a store that answers all that is in flight at once
         for worker in workers:
             for run in worker.in_flight():
                 worker.end(run, b"body")
-    assert limits[1].value == 64
     assert [each.fetch_workers for each in board.read()] == [64, 64]
     assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
 
 
 def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_not_heard_of_the_last_one():
-    leader, clock, board = make(64)
-    follower = Dispatcher(
-        ConcurrencyLimit(64, leads=False),
-        HedgePolicy(enabled=False),
-        DirectReading(possible=False),
-        board.worker(1),
-        clock=clock,
-    )
+    _, clock, board = make()
+    leader, follower = (make_worker(board, number, clock) for number in (0, 1))
     clock.now_s = 1.0
     (run,) = leader.add([Fetch("refused")])
     _refuse(run)
@@ -74,20 +54,12 @@ def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_
 
 
 def test_a_first_worker_that_begins_amid_refusals_begins_with_less_and_is_not_followed_before():
-    _, clock, board = make(64)
-    follower, leader = (
-        Dispatcher(
-            ConcurrencyLimit(64, leads=number == 0),
-            HedgePolicy(enabled=False),
-            DirectReading(possible=False),
-            board.worker(number),
-            clock=clock,
-        )
-        for number in (1, 0)
-    )
+    _, clock, board = make()
+    follower = make_worker(board, 1, clock)
     clock.now_s = 1.0
     answered, *_ = follower.add(map(Fetch, range(64)))
     _refuse(answered)
+    leader = make_worker(board, 0, clock)
     follower.end(answered, b"body")
     assert board.read()[1].fetch_workers == 32
     assert len(leader.add(map(Fetch, range(64)))) == 32
@@ -110,12 +82,6 @@ def test_what_the_first_worker_tells_is_as_old_as_the_last_refusal_that_it_has_t
     assert board.worker(1).led(3.0) == 0
 
 
-def _refuse(run):
-    """As often as it takes to count."""
-    for _ in range(3):
-        run.retrying(throttled=True)
-
-
 def test_one_refusal_among_a_thousand_answers_is_counted_and_changes_no_limit():
     dispatcher, clock, board = make(64)
     for run in dispatcher.add(map(Fetch, range(1000))):
@@ -133,3 +99,9 @@ def test_a_retry_for_another_reason_changes_no_limit():
     (run,) = dispatcher.add([Fetch(0)])
     run.retrying(throttled=False)
     assert (board.read()[0].retries, board.read()[0].fetch_workers) == (1, 8)
+
+
+def _refuse(run):
+    """As often as it takes to count."""
+    for _ in range(3):
+        run.retrying(throttled=True)
