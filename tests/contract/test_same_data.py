@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from contract_datasets import Async, Batched, Plain, TwoPhase, TwoPhaseWithoutAsync, assert_same, seed_everything
@@ -126,6 +128,24 @@ def test_the_next_epoch_after_an_early_break_is_torchs(workers):
         seed_everything()
         loader = cls(TwoPhase(), batch_size=2, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
         first = [batch for batch, _ in zip(loader, range(3), strict=False)]
+        return first, list(loader)
+
+    assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
+
+
+class SlowToFetch(TwoPhase):
+    """The caller and the workers wait for the store: where nothing forbids it, more batches are asked for."""
+
+    def fetch(self, index):
+        time.sleep(0.01)  # no event to wait for: the waiting is what is to be measured by the loader
+        return super().fetch(index)
+
+
+def test_after_an_early_break_persistent_workers_draw_as_torchs_do_however_long_the_caller_waited():
+    def read(cls):
+        seed_everything()
+        loader = cls(SlowToFetch(), batch_size=1, shuffle=True, num_workers=1, persistent_workers=True)
+        first = [batch for batch, _ in zip(loader, range(12), strict=False)]
         return first, list(loader)
 
     assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
