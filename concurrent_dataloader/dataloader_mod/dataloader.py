@@ -50,8 +50,8 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         batch_pool: Batches of one worker whose samples may be in flight at once. More than ``prefetch_factor`` has that
             many batches sent to each worker. Default: ``prefetch_factor`` (2) at first; with workers that are not
             persistent, a two-phase dataset and one of torch's samplers it then rises, to 16 at most, while it holds up
-            the reading, and falls back when the caller is the slower one. With ``num_workers=0``, the batches read ahead of the
-            caller.
+            the reading, and falls back when the caller is the slower one. With ``num_workers=0``, the
+            batches read ahead of the caller.
         on_error: What a failing sample does: ``"raise"`` (default) raises its exception at its batch, after which the
             iteration can go on; ``"skip"`` leaves the sample out of its batch and logs it; a callable
             ``(index, error) -> sample`` gives a stand-in. The last two read samples one by one, without
