@@ -22,12 +22,12 @@ from torch.utils.data.dataloader import _DatasetKind, _MultiProcessingDataLoader
 from concurrent_dataloader._base import worker_watch
 from concurrent_dataloader._base.errors import UnsupportedTorchError
 from concurrent_dataloader._base.handed_over import make_process
+from concurrent_dataloader._base.held_batches import HeldBatches
 from concurrent_dataloader._base.override import Override
 
 T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
 """torch's loop as it was when this module was imported, before a script patches the name."""
-
 CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL  # between two looks whether the other side is still alive
 _LOOK_AGAIN_S = 0.2  # between two looks at the workers while a thread pins what they send
 _REQUIRED = frozenset({"dataset_kind", "index_queue", "data_queue", "auto_collation", "init_fn", "worker_id"})
@@ -132,8 +132,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     Args:
         loader: The loader.
-        next_target: Called for each worker before it is started, when the ones before have been; returns what runs
-            in its process in place of torch's loop, with that loop's arguments.
+        next_target: Called before each worker is started; returns what runs there in place of torch's loop.
         batches_per_worker: Batches out at each worker, if more than the loader's ``prefetch_factor``.
     """
 
@@ -142,6 +141,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     def __init__(self, loader: Any, next_target: Callable[[], Callable[..., None]], batches_per_worker: int) -> None:
         context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
+        self._held = HeldBatches(loader.prefetch_factor * loader.num_workers if loader.persistent_workers else None)
 
         def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
             del target  # torch's loop, or what a script has put in its place: ours runs it as it was imported
@@ -203,13 +203,14 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         pipe = self._watch.guard(self._worker_result_queue._reader)  # type: ignore[attr-defined]
         self._pipes = [] if hasattr(self, "_pin_memory_thread") else [pipe]  # else that thread reads it
         self._requests = {}
+        self._held.clear()
         self.begin_epoch(loader)
         super()._reset(loader, first_iter)
 
     def _next_index(self) -> Any:
         request = super()._next_index()  # type: ignore[no-untyped-call]
         self._requests[self._send_idx] = request
-        return request
+        return self._held.wrap(self._send_idx, request, self._rcvd_idx)
 
     def _next_data(self) -> Any:
         began_s = time.perf_counter()
@@ -223,6 +224,9 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             raise RuntimeError(f"{text}. It was fetching {self.describe_requests(lost)}.") from error
         finally:
             self.after_batch()
+            for number in self._held.freed(self._rcvd_idx):
+                if number in self._task_info:  # a dead worker's are not
+                    self._index_queues[self._task_info[number][0]].put(number)
             self._requests = {sent: each for sent, each in self._requests.items() if sent in self._task_info}
         return self.receive(data, time.perf_counter() - began_s)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader._base.held_batches import Held
 from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
@@ -87,8 +88,9 @@ class _Worker:
     """What torch's loop sees in place of its index queue and of its dataset.
 
     As the queue, it hands on torch's messages in their order, a batch of indices as a `PendingBatch` whose samples are
-    in flight already. A thread of its own reads the real queue, so that batches are taken up while the main thread is
-    busy with an earlier one. As the dataset, it answers a `PendingBatch` with its samples.
+    in flight already, and a held one (`held_batches`) once it is set free. A thread of its own reads the real queue, so
+    that batches are taken up while the main thread is busy with an earlier one. As the dataset, it answers a
+    `PendingBatch` with its samples.
 
     The engine is built by `start`: by then torch has seeded the generators and called the user's init function.
     """
@@ -107,7 +109,8 @@ class _Worker:
             queue.Empty: There was none for ``timeout`` seconds.
         """
         if self._engine is None:  # the init function has failed: torch answers each request with its error
-            return self._index_queue.get(timeout=timeout)
+            message = self._index_queue.get(timeout=timeout)
+            return self.get(timeout) if isinstance(message, int) else message
         if self._current is not None:
             self._engine.release(self._current)  # torch's loop may have passed it over without reading it
             self._current = None
@@ -151,12 +154,21 @@ class _Worker:
 
     def _take_in(self, engine: FetchEngine) -> None:
         """The body of the intake thread: reads torch's queue until the final message."""
+        held: dict[int, PendingBatch] = {}
         try:
             while (message := self._index_queue.get()) is not None:
-                if isinstance(message, tuple):  # a batch; all else is for torch's loop alone
-                    batch_id, request = message
-                    message = (batch_id, engine.request(request))
-                self._messages.put(message)
+                match message:
+                    case (number, Held(request)):
+                        held[number] = engine.request(request)
+                    case (number, request):
+                        self._messages.put((number, engine.request(request)))
+                    case int(number):
+                        self._messages.put((number, held.pop(number)))
+                    case _:  # a new epoch: it is for torch's loop, and nobody will ask for what is still held
+                        for batch in held.values():
+                            engine.release(batch)
+                        held.clear()
+                        self._messages.put(message)
             engine.close()  # nobody will read what is still out; the main thread may be waiting for it
             self._messages.put(None)
         except BaseException as error:  # noqa: BLE001 - torch's loop is the one to die of a broken queue, and it is told

@@ -134,21 +134,34 @@ def test_the_next_epoch_after_an_early_break_is_torchs(workers):
 
 
 class SlowToFetch(TwoPhase):
-    """The caller and the workers wait for the store: where nothing forbids it, more batches are asked for."""
+    """The caller and the workers wait for the store, so more batches are asked for; it counts what it has processed."""
+
+    processed = 0
 
     def fetch(self, index):
         time.sleep(0.01)  # no event to wait for: the waiting is what is to be measured by the loader
         return super().fetch(index)
 
+    def process(self, index, raw):
+        self.processed += 1
+        return {**super().process(index, raw), "processed": self.processed}
 
-def test_after_an_early_break_persistent_workers_draw_as_torchs_do_however_long_the_caller_waited():
-    def read(cls):
+
+@pytest.mark.parametrize("options", [{}, {"batch_pool": 9}], ids=["grows", "given"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_an_early_break_persistent_workers_have_processed_what_torchs_have_however_far_they_fetched(
+    workers, options
+):
+    def read(cls, **options):
         seed_everything()
-        loader = cls(SlowToFetch(), batch_size=1, shuffle=True, num_workers=1, persistent_workers=True)
-        first = [batch for batch, _ in zip(loader, range(12), strict=False)]
-        return first, list(loader)
+        dataset = SlowToFetch(60)
+        loader = cls(dataset, batch_size=1, shuffle=True, num_workers=workers, persistent_workers=True, **options)
+        first = [batch for batch, _ in zip(loader, range(20), strict=False)]
+        return loader, (first, list(loader))
 
-    assert_same(read(DataLoader), read(torch.utils.data.DataLoader))
+    loader, ours = read(DataLoader, **options)
+    assert loader.stats().batch_pool > loader.prefetch_factor
+    assert_same(ours, read(torch.utils.data.DataLoader)[1])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
