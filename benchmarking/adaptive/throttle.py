@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarking.adaptive.concurrency import FIXED_S
 from benchmarking.adaptive.run import WORKERS, Trace, run
 from benchmarking.endpoint import EndpointStats, S3Endpoint
 
@@ -63,7 +62,7 @@ def measure_throttle(dataset: Any, endpoint: S3Endpoint, limit: dict[str, float]
 
 def _rate_of(dataset: Any, in_flight: int, seed: int) -> float:
     """Fetches per second with just so many in flight."""
-    return run(dataset, FIXED_S[1] + 0.2, seed=seed, num_fetch_workers=in_flight // WORKERS).rate(*FIXED_S)
+    return run(dataset, FREE_S[1] + 0.2, seed=seed, num_fetch_workers=in_flight // WORKERS).rate(*FREE_S)
 
 
 def _add(found: Throttled, trace: Trace, counted: EndpointStats, free: float) -> None:
