@@ -12,8 +12,8 @@ FIXED = (8, 16, 32, 64, 128, 256)
 """Fetches in flight per worker."""
 BATCH_POOL = 8  # 512 samples per worker: the window is not what limits 256 in flight
 COUNTED_S = (5.0, 8.0)
-"""What counts of a run, in seconds after the first batch: issue 4 gives "auto" the first 5. It is the same for all, since
-the first seconds of a run are up to a tenth faster than the next ones on some days, whatever the number."""
+"""What counts of a run, in seconds after the first batch: issue 4 gives "auto" the first 5. It is the same for all: on
+some days the first seconds of a run are up to a tenth faster than the next ones, whatever the number."""
 NEAR = 0.9  # of the best fixed setting: what is to be reached
 HOPELESS = 0.6  # of the best setting of the first round: such a setting is not measured again
 MOST_TIMES = 2.0  # the smallest fixed number that comes near: no more may be in flight
@@ -63,15 +63,18 @@ class Comparison:
 
 
 def compare(dataset: Any, rounds: int) -> Comparison:
-    """Measures all settings in turn in each round."""
+    """Measures all settings in turn in each round, and begins each round with another one."""
     found, length_s = Comparison(), COUNTED_S[1] + 0.2
+    settings: list[int | None] = [*FIXED, None]  # None: "auto"
     for seed in range(rounds):
-        for number in FIXED:
-            if not found.hopeless(number):
+        first = seed % len(settings)
+        for number in settings[first:] + settings[:first]:
+            if number is None:
+                trace = run(dataset, length_s, seed=seed, num_fetch_workers="auto", batch_pool=BATCH_POOL)
+                found.auto.append(trace.rate(*COUNTED_S))
+                found.limits.append(trace.mean("limit", *COUNTED_S) / WORKERS)
+                found.in_flight.append(trace.mean("in_flight", *COUNTED_S) / WORKERS)
+            elif not found.hopeless(number):
                 trace = run(dataset, length_s, seed=seed, num_fetch_workers=number, batch_pool=BATCH_POOL)
                 found.fixed.setdefault(number, []).append(trace.rate(*COUNTED_S))
-        trace = run(dataset, length_s, seed=seed, num_fetch_workers="auto", batch_pool=BATCH_POOL)
-        found.auto.append(trace.rate(*COUNTED_S))
-        found.limits.append(trace.mean("limit", *COUNTED_S) / WORKERS)
-        found.in_flight.append(trace.mean("in_flight", *COUNTED_S) / WORKERS)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarking.bench.loaders.protocol import Knobs
-from benchmarking.bench.loaders.registry import STANDARD, make_loaders
+from benchmarking.bench.loaders.registry import ANY_WORKERS, STANDARD, make_loaders
 from benchmarking.bench.workloads import KINDS, SMALLEST, Workload
 
 STANDARD_KINDS, STANDARD_LATENCIES_MS = ["8kb", "jpeg"], [0.0, 100.0]
@@ -30,9 +30,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = _parser()
     options = parser.parse_args(arguments)
     _fill_in(options)
-    settings = (options.rounds, options.seconds, options.workers, options.fetch_workers, options.batch_pool)
+    settings = (options.rounds, options.seconds, options.fetch_workers, options.batch_pool)
     if not all(0 < value < math.inf for value in settings):
-        parser.error("rounds, seconds, workers, fetch workers and the batch pool must be positive")
+        parser.error("rounds, seconds, fetch workers and the batch pool must be positive")
+    if options.workers < 0:
+        parser.error("--workers must be zero or more")
+    if options.workers == 0 and (others := [name for name in options.loaders if name not in ANY_WORKERS]):
+        parser.error(f"--workers 0 is for {', '.join(ANY_WORKERS)}, not for {', '.join(others)}")
     if not all(0 <= latency_ms < math.inf for latency_ms in options.latencies_ms):
         parser.error("a latency must be zero or more milliseconds")
     if options.tail is not None and not 0 < options.tail <= 1:
@@ -61,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--loaders", nargs="+", choices=loaders, metavar="LOADER", help=f"loaders to run: {', '.join(loaders)}")
     add("--rounds", type=int, help="rounds; in each every loader runs once on every workload (3)")
     add("--seconds", type=float, help="length of a run, about; slow loaders take two waves of batches (2)")
-    add("--workers", type=int, default=2, help="worker processes of each loader whose name has no number (2)")
+    workers_help = "worker processes of each loader whose name has no number (2); 0 for torch-disk and ours"
+    add("--workers", type=int, default=2, help=workers_help)
     add("--fetch-workers", type=int, default=128, help="samples fetched at once in each worker (128)")
     add("--batch-pool", type=int, default=4, help="batches of one worker in flight at once, for ours (4)")
     output_help = "folder for the JSON file with all runs (bench-results)"

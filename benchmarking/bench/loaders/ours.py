@@ -22,7 +22,7 @@ class OurLoader:
     Args:
         name: See `LoaderAdapter`.
         reads: From S3 with `S3Dataset`, or from local disk with `ScratchDataset`.
-        workers: Number of worker processes.
+        workers: Number of worker processes; with 0 the process that reads.
         fetch_workers: Samples fetched at once in each; None: the library's default.
         batch_pool: Batches of one worker in flight at once; None: the library's default.
         fetch_impl: ``"threaded"`` or ``"asyncio"``.
@@ -37,10 +37,10 @@ class OurLoader:
 
     def in_flight(self, batch_size: int) -> int:
         window = (self.batch_pool or TORCH_PREFETCH_FACTOR) * batch_size
-        return self.workers * min(self.fetch_workers or MAX_AUTO_FETCH_WORKERS, window)
+        return max(1, self.workers) * min(self.fetch_workers or MAX_AUTO_FETCH_WORKERS, window)
 
     def wave(self, batch_size: int) -> int:
-        return self.workers * (self.batch_pool or TORCH_PREFETCH_FACTOR)
+        return max(1, self.workers) * (self.batch_pool or TORCH_PREFETCH_FACTOR)
 
     def build(self, workload: Workload) -> Iterable[Any]:
         return DataLoader(

@@ -28,6 +28,10 @@ CLIENT_ALONE = "client-alone"
 STANDARD = (TORCH_BOTO3, TORCH_OBSTORE, THREADPOOL, OURS, OURS_ASYNCIO, CLIENT_ALONE, TORCH_DISK, OURS_DISK)
 """The loaders of ``make bench``."""
 
+ANY_WORKERS = (OURS, OURS_DEFAULT, OURS_ASYNCIO, TORCH_DISK, OURS_DISK)
+"""Those that may also read in the caller's process, with no worker: the others' numbers are in their names, or part of
+what they are."""
+
 PACKAGES = {
     S3_CONNECTOR: "s3torchconnector",
     LITDATA: "litdata",

@@ -21,7 +21,7 @@ class TorchLoader:
     Args:
         name: See `LoaderAdapter`.
         source: A name of `SOURCES`.
-        workers: Number of worker processes.
+        workers: Number of worker processes; with 0 the process that reads.
     """
 
     name: str
@@ -33,10 +33,10 @@ class TorchLoader:
         return "disk" if self.source == "disk" else "s3"
 
     def in_flight(self, batch_size: int) -> int:
-        return self.workers
+        return max(1, self.workers)
 
     def wave(self, batch_size: int) -> int:
-        return self.workers
+        return max(1, self.workers)
 
     def build(self, workload: Workload) -> Iterable[Any]:
         return torch_loader(SOURCES[self.source](workload), workload, self.workers)

@@ -66,8 +66,11 @@ def test_a_kind_of_objects_sets_the_batch_size_and_the_endpoint_is_set_for_each_
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--rounds", "0"], "rounds, seconds, workers"),
-        (["--seconds", "nan"], "rounds, seconds, workers"),
+        (["--rounds", "0"], "rounds, seconds, fetch workers"),
+        (["--seconds", "nan"], "rounds, seconds, fetch workers"),
+        (["--workers", "-1"], "--workers must be zero or more"),
+        (["--workers", "0", "--loaders", "litdata", "torch-disk"], "for litdata"),
+        (["--workers", "0", "--loaders", "torch-boto3-8"], "not for torch-boto3-8"),
         (["--latencies-ms", "-1"], "a latency must be zero or more"),
         (["--latencies-ms", "inf"], "a latency must be zero or more"),
         (["--tail", "1.5"], "--tail must be above 0 and at most 1, a share of the GETs, got 1.5"),
