@@ -38,9 +38,13 @@ class HeldBatches:
         return Held(request)
 
     def freed(self, received: int) -> Iterator[int]:
-        """Yields the numbers of the held batches that torch would have sent by now, each once."""
+        """Yields the numbers of the held batches that torch would have sent by now.
+
+        Each comes once, but again where a Ctrl-C ended the use of the last one: told twice is better than never.
+        """
         while self._ahead is not None and self._held and self._held[0] < received + self._ahead:
-            yield self._held.popleft()
+            yield self._held[0]
+            self._held.popleft()
 
     def clear(self) -> None:
         """Forgets what is held: the workers drop it as they begin the next epoch."""

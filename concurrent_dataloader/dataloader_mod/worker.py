@@ -163,7 +163,8 @@ class _Worker:
                     case (number, request):
                         self._messages.put((number, engine.request(request)))
                     case int(number):
-                        self._messages.put((number, held.pop(number)))
+                        if number in held:  # else it was told before, and a Ctrl-C had it told again
+                            self._messages.put((number, held.pop(number)))
                     case _:  # a new epoch: it is for torch's loop, and nobody will ask for what is still held
                         for batch in held.values():
                             engine.release(batch)

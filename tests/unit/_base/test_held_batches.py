@@ -26,6 +26,14 @@ def test_several_are_set_free_at_once_where_several_were_passed_over():
     assert list(held.freed(3)) == [1, 2, 3]
 
 
+def test_a_number_comes_again_where_the_last_use_of_it_was_broken_off():
+    held = HeldBatches(1)
+    held.wrap(1, 1, received=0)
+    next(held.freed(1))  # a Ctrl-C ends the loop here
+    assert list(held.freed(1)) == [1]
+    assert list(held.freed(1)) == []
+
+
 def test_a_new_epoch_knows_nothing_of_what_was_held_before():
     held = HeldBatches(1)
     held.wrap(1, "request", received=0)
