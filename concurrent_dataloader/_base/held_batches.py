@@ -30,6 +30,13 @@ class HeldBatches:
         self._ahead = ahead
         self._held: deque[int] = deque()
 
+    @classmethod
+    def of(cls, loader: Any) -> HeldBatches:
+        """Returns what a loader needs: batches that are given as they come (``in_order=False``) are torch's in no way,
+        and workers of a single epoch draw nothing after it."""
+        holds = loader.persistent_workers and loader.in_order
+        return cls(loader.prefetch_factor * loader.num_workers if holds else None)
+
     def wrap(self, number: int, request: Any, received: int) -> Any:
         """Returns what is sent as the batch of this number once so many were received: the request, held or not."""
         if self._ahead is None or number < received + self._ahead:

@@ -141,7 +141,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     def __init__(self, loader: Any, next_target: Callable[[], Callable[..., None]], batches_per_worker: int) -> None:
         context, self._process = multiprocessing_context(loader), os.getpid()
         self._requests: dict[int, Any] = {}  # what was sent to the workers, by torch's number of the batch
-        self._held = HeldBatches(loader.prefetch_factor * loader.num_workers if loader.persistent_workers else None)
+        self._held = HeldBatches.of(loader)
 
         def start_process(*, target: Callable[..., None], **kwargs: Any) -> Any:
             del target  # torch's loop, or what a script has put in its place: ours runs it as it was imported

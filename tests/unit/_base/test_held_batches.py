@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from concurrent_dataloader._base.held_batches import Held, HeldBatches
@@ -45,3 +47,13 @@ def test_a_new_epoch_knows_nothing_of_what_was_held_before():
 def test_without_a_bound_nothing_is_held(number):
     assert HeldBatches(None).wrap(number, "request", received=0) == "request"
     assert list(HeldBatches(None).freed(10)) == []
+
+
+@pytest.mark.parametrize(
+    ("persistent", "in_order", "holds"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_only_persistent_workers_whose_batches_come_in_order_hold_any(persistent, in_order, holds):
+    loader = SimpleNamespace(persistent_workers=persistent, in_order=in_order, prefetch_factor=2, num_workers=3)
+    held = HeldBatches.of(loader)
+    assert held.wrap(5, "request", received=0) == "request"
+    assert (held.wrap(6, "request", received=0) == Held("request")) is holds
