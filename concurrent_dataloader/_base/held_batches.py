@@ -7,7 +7,7 @@ on are therefore to process no batch that torch would not have sent by then, how
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,27 +32,32 @@ class HeldBatches:
 
     @classmethod
     def of(cls, loader: Any) -> HeldBatches:
-        """Returns what a loader needs: batches that are given as they come (``in_order=False``) are torch's in no way,
-        and workers of a single epoch draw nothing after it."""
-        holds = loader.persistent_workers and loader.in_order
+        """Returns what a loader needs: where several workers' batches come as they are ready (``in_order=False``), none
+        is torch's, and workers of a single epoch draw nothing after it."""
+        holds = loader.persistent_workers and (loader.in_order or loader.num_workers == 1)
         return cls(loader.prefetch_factor * loader.num_workers if holds else None)
 
     def wrap(self, number: int, request: Any, received: int) -> Any:
         """Returns what is sent as the batch of this number once so many were received: the request, held or not."""
-        if self._ahead is None or number < received + self._ahead:
+        if number == 0:
+            self._held.clear()  # of the epoch before: the workers drop what they hold as they begin this one
+        if self._ahead is None or (number < received + self._ahead and not self._held):
             return request
         self._held.append(number)
         return Held(request)
 
-    def freed(self, received: int) -> Iterator[int]:
-        """Yields the numbers of the held batches that torch would have sent by now.
+    def free(self, received: int, tasks: Mapping[int, tuple[Any, ...]], queues: Sequence[Any]) -> None:
+        """Sends the workers the numbers of the held batches that torch would have sent them by now.
 
-        Each comes once, but again where a Ctrl-C ended the use of the last one: told twice is better than never.
+        A number is sent once, but again where a Ctrl-C ended this amid it: told twice is better than never.
+
+        Args:
+            received: Batches received so far.
+            tasks: Begins with the worker, by the number of each batch that is out.
+            queues: Where each worker is told.
         """
         while self._ahead is not None and self._held and self._held[0] < received + self._ahead:
-            yield self._held[0]
+            number = self._held[0]
+            if number in tasks:  # else it was passed over, since its worker is dead
+                queues[tasks[number][0]].put(number)
             self._held.popleft()
-
-    def clear(self) -> None:
-        """Forgets what is held: the workers drop it as they begin the next epoch."""
-        self._held.clear()

@@ -167,7 +167,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             self._try_put_index()
 
     def _try_put_index(self) -> None:
-        if len(self._task_info) < self._prefetch_factor * self._num_workers:
+        out = max(len(self._task_info), self._tasks_outstanding)  # the latter has what dead workers owe
+        if out < self._prefetch_factor * self._num_workers:
             super()._try_put_index()
 
     def receive(self, data: Any, waited_s: float) -> Any:
@@ -203,7 +204,6 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
         pipe = self._watch.guard(self._worker_result_queue._reader)  # type: ignore[attr-defined]
         self._pipes = [] if hasattr(self, "_pin_memory_thread") else [pipe]  # else that thread reads it
         self._requests = {}
-        self._held.clear()
         self.begin_epoch(loader)
         super()._reset(loader, first_iter)
 
@@ -214,6 +214,7 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _next_data(self) -> Any:
         began_s = time.perf_counter()
+        self._held.free(self._rcvd_idx, self._task_info, self._index_queues)  # where a Ctrl-C ended the last call
         try:
             data = super()._next_data()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
@@ -223,10 +224,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
             text = str(error).rstrip(". ")  # torch has both spellings
             raise RuntimeError(f"{text}. It was fetching {self.describe_requests(lost)}.") from error
         finally:
+            self._held.free(self._rcvd_idx, self._task_info, self._index_queues)
             self.after_batch()
-            for number in self._held.freed(self._rcvd_idx):
-                if number in self._task_info:  # a dead worker's are not
-                    self._index_queues[self._task_info[number][0]].put(number)
             self._requests = {sent: each for sent, each in self._requests.items() if sent in self._task_info}
         return self.receive(data, time.perf_counter() - began_s)
 

@@ -49,9 +49,10 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             a dataset without either is read by threads) or ``"vanilla"`` (torch's own path, untouched).
         batch_pool: Batches of one worker whose samples may be in flight at once. More than ``prefetch_factor`` has that
             many batches sent to each worker; with ``in_order`` persistent ones only fetch what goes beyond it, and
-            process no batch before torch's would. Default: ``prefetch_factor`` (2) at first; with workers, a two-phase
-            dataset and one of torch's samplers it then rises, to 16 at most, while it holds up the reading, and falls
-            back when the caller is the slower one. With ``num_workers=0``, the batches read ahead of the caller.
+            process no batch of a two-phase dataset before torch's would. Default: ``prefetch_factor`` (2) at first;
+            with workers, a two-phase dataset and one of torch's samplers it then rises, to 16 at most, while it holds
+            up the reading, and falls back when the caller is the slower one. With ``num_workers=0``, the batches read
+            ahead of the caller.
         on_error: What a failing sample does: ``"raise"`` (default) raises its exception at its batch, after which the
             iteration can go on; ``"skip"`` leaves the sample out of its batch and logs it; a callable
             ``(index, error) -> sample`` gives a stand-in. The last two read samples one by one, without

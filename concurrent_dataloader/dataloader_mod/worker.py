@@ -166,9 +166,8 @@ class _Worker:
                         if number in held:  # else it was told before, and a Ctrl-C had it told again
                             self._messages.put((number, held.pop(number)))
                     case _:  # a new epoch: it is for torch's loop, and nobody will ask for what is still held
-                        for batch in held.values():
-                            engine.release(batch)
-                        held.clear()
+                        while held:
+                            engine.release(held.popitem()[1])
                         self._messages.put(message)
             engine.close()  # nobody will read what is still out; the main thread may be waiting for it
             self._messages.put(None)

@@ -242,36 +242,3 @@ class RefusesConcurrency(TwoPhase):
 def test_a_dataset_that_refuses_the_number_of_fetches_is_told_of_by_its_own_error(workers):
     with pytest.raises(ValueError, match="not 7 at once"):
         list(DataLoader(RefusesConcurrency(), num_workers=workers, num_fetch_workers=7))
-
-
-class FirstWaits(TwoPhase):
-    """Sample 0 is not fetched before the event."""
-
-    def __init__(self, event):
-        super().__init__(12)
-        self.event = event
-
-    def fetch(self, index):
-        if index == 0:
-            self.event.wait(60)
-        return super().fetch(index)
-
-
-def test_out_of_order_a_slow_batch_of_one_persistent_worker_holds_back_none_of_the_other():
-    event = multiprocessing.Event()
-    loader = DataLoader(
-        FirstWaits(event),
-        batch_size=1,
-        num_workers=2,
-        persistent_workers=True,
-        in_order=False,
-        prefetch_factor=1,
-        batch_pool=4,
-        timeout=30,
-    )
-    batches = iter(loader)
-    found = [next(batches)["index"].item() for _ in range(4)]
-    assert found == [1, 3, 5, 7]
-    event.set()
-    found += [batch["index"].item() for batch in batches]
-    assert sorted(found) == list(range(12))
