@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from benchmarking.bench.datasets import AWS_ENVIRONMENT, REGION, make_store
 from benchmarking.bench.summary import markdown
@@ -100,14 +99,9 @@ def _drop(body: bytes) -> int:
 
 def _cpu_us(read: Callable[[], int]) -> float:
     """Returns the CPU time of this process in microseconds for each of the objects that were read."""
-    before_s = _cpu_s()
+    before_s = time.process_time()
     objects = read()
-    return (_cpu_s() - before_s) / objects * 1e6
-
-
-def _cpu_s() -> float:
-    used: Any = resource.getrusage(resource.RUSAGE_SELF)
-    return float(used.ru_utime + used.ru_stime)
+    return (time.process_time() - before_s) / objects * 1e6
 
 
 if __name__ == "__main__":

@@ -65,16 +65,18 @@ class Comparison:
 def compare(dataset: Any, rounds: int) -> Comparison:
     """Measures all settings in turn in each round, and begins each round with another one."""
     found, length_s = Comparison(), COUNTED_S[1] + 0.2
-    settings: list[int | None] = [*FIXED, None]  # None: "auto"
+    settings: list[int | str] = [*FIXED, "auto"]
     for seed in range(rounds):
         first = seed % len(settings)
         for number in settings[first:] + settings[:first]:
-            if number is None:
-                trace = run(dataset, length_s, seed=seed, num_fetch_workers="auto", batch_pool=BATCH_POOL)
-                found.auto.append(trace.rate(*COUNTED_S))
+            if isinstance(number, int) and found.hopeless(number):
+                continue
+            trace = run(dataset, length_s, seed=seed, num_fetch_workers=number, batch_pool=BATCH_POOL)
+            rate = trace.rate(*COUNTED_S)
+            if isinstance(number, int):
+                found.fixed.setdefault(number, []).append(rate)
+            else:
+                found.auto.append(rate)
                 found.limits.append(trace.mean("limit", *COUNTED_S) / WORKERS)
                 found.in_flight.append(trace.mean("in_flight", *COUNTED_S) / WORKERS)
-            elif not found.hopeless(number):
-                trace = run(dataset, length_s, seed=seed, num_fetch_workers=number, batch_pool=BATCH_POOL)
-                found.fixed.setdefault(number, []).append(trace.rate(*COUNTED_S))
     return found
