@@ -1,11 +1,12 @@
 """Takes batches from the workers to the main process: descriptors by a socket, the rest by torch's queue.
 
-A tensor travels as the descriptor of its shared memory. multiprocessing hands these on by a server: each worker has a
-socket in a folder for temporary files and a thread behind it; for each tensor the main process connects, both prove who
-they are, and the thread, which wants the interpreter as the fetches do, sends the descriptor. Here each worker has one
-end of a pair of sockets from the start (post_office.py), and sends what belongs to a batch just before the batch. That
-is less work for both (docs/decisions/2026-11-25-batches-by-mail.md), leaves no folder behind where a worker is killed,
-and gives the batch also if its sender is dead by then.
+What torch's collation has made is in memory that both processes share for long (batch_memory.py), and takes a few bytes
+to be told. Any other tensor travels as the descriptor of its shared memory. multiprocessing hands these on by a server:
+each worker has a socket in a folder for temporary files and a thread behind it; for each tensor the main process
+connects, both prove who they are, and the thread, which wants the interpreter as the fetches do, sends the descriptor.
+Here each worker has one end of a pair of sockets from the start (post_office.py), and sends what belongs to a batch
+just before the batch. That is less work for both (docs/decisions/2026-11-25-batches-by-mail.md), leaves no folder where
+a worker is killed, and gives the batch also if its sender is dead by then.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from typing import Any, cast
 import torch
 
 from concurrent_dataloader._base import torch_private
-from concurrent_dataloader.dataloader_mod.post_office import PostBox, close_all, collect
+from concurrent_dataloader.dataloader_mod.batch_memory import BatchMemory
+from concurrent_dataloader.dataloader_mod.post_office import PostBox, close_all, collect, mapped
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ logger = logging.getLogger(__name__)
 # at all, so that a worker that is killed or stopped amid a message leaves no half of one there.
 _PIPE_BYTES = 3584
 
-_opened = threading.local()  # `descriptors` of the letter that a thread opens, by their place in it
+_opened = threading.local()  # `letter` that a thread opens
 
 
 class MailedQueue:
@@ -45,11 +47,12 @@ class MailedQueue:
     Args:
         results: The queue.
         box: Takes the descriptors; None: they go multiprocessing's way.
+        memory: Where collation puts its tensors.
         where: Names the worker in errors.
     """
 
-    def __init__(self, results: Any, box: PostBox | None, where: str) -> None:
-        self._queue, self._box, self._where = results, box, where
+    def __init__(self, results: Any, box: PostBox | None, memory: BatchMemory, where: str) -> None:
+        self._queue, self._box, self._memory, self._where = results, box, memory, where
         self._letters = itertools.count()
 
     def put(self, message: Any) -> None:
@@ -75,8 +78,9 @@ class MailedQueue:
         if self._box is None:
             return _Letter(0, 0, 0, 0, bytes(ForkingPickler.dumps(message)))
         enclosed: list[int] = []
+        is_sent = False
         try:
-            body = _pickled(message, enclosed)
+            body = _pickled(message, enclosed, self._memory)
             is_large = len(body) > _PIPE_BYTES
             number = next(self._letters)
             try:
@@ -89,9 +93,11 @@ class MailedQueue:
                 logger.debug("a batch goes multiprocessing's way, since %s", error)
                 return message  # the socket is full, or too many files are open: multiprocessing's way has room
             inline = None if is_large else bytes(body)
+            is_sent = True
             return _Letter(self._box.office, self._box.place, number, len(enclosed), inline)
         finally:
             close_all(enclosed)
+            self._memory.end_letter(is_sent)
 
 
 @dataclass(frozen=True)
@@ -116,32 +122,57 @@ class _Letter:
         return _open, (self.office, self.place, self.number, self.descriptors, self.body)
 
 
+@dataclass(frozen=True)
+class _OpenLetter:
+    """What the parts of a letter need while it is opened.
+
+    Attributes:
+        office: Number of its office.
+        place: Number of its pair of sockets there.
+        descriptors: What was sent for it, by place; whoever takes one out closes it.
+    """
+
+    office: int
+    place: int
+    descriptors: dict[int, int]
+
+
 def _open(office: int, place: int, number: int, descriptors: int, body: bytes | None) -> Any:
     """Runs in the main process; returns the message."""
     collected = collect(office, place, number, descriptors) if descriptors else {}
-    outer = getattr(_opened, "descriptors", None)  # of a letter whose unpickling reads a loader of its own
-    _opened.descriptors = collected
+    outer = getattr(_opened, "letter", None)  # one whose unpickling reads a loader of its own
+    _opened.letter = _OpenLetter(office, place, collected)
     try:
         if body is not None:
             return ForkingPickler.loads(body)
         with mmap.mmap(collected[descriptors - 1], 0, prot=mmap.PROT_READ) as memory:
             return ForkingPickler.loads(memory)
     finally:
-        _opened.descriptors = outer
+        _opened.letter = outer
         close_all(collected.values())
 
 
-def _pickled(message: Any, enclosed: list[int]) -> memoryview:
+def _pickled(message: Any, enclosed: list[int], memory: BatchMemory) -> memoryview:
     """Pickles as multiprocessing does, but leaves copies of the tensors' descriptors in the list."""
     buffer = io.BytesIO()
     pickler = ForkingPickler(buffer)
     storage, enclosure = torch.UntypedStorage, _Enclosure(enclosed)
-    pickler.dispatch_table = {  # its own, not that of the class
-        **pickler.dispatch_table,
-        storage: enclosure.around(pickler.dispatch_table[storage]),
-    }
+    torchs_way = enclosure.around(pickler.dispatch_table[storage])
+
+    def reduce(shared: Any) -> Any:
+        found = memory.enclose(shared, enclosed)
+        return torchs_way(shared) if found is None else (_from_memory, found)
+
+    pickler.dispatch_table = {**pickler.dispatch_table, storage: reduce}  # its own, not that of the class
     pickler.dump(message)
     return buffer.getbuffer()
+
+
+def _from_memory(place: int, size_bytes: int, enclosed: int | None) -> torch.UntypedStorage:
+    """Runs in the main process while the letter is opened."""
+    letter = _opened.letter
+    descriptor = None if enclosed is None else letter.descriptors[enclosed]
+    return mapped(letter.office, letter.place, place, size_bytes, descriptor)
 
 
 class _Enclosure:
@@ -182,7 +213,7 @@ class _Enclosed:
 
     def detach(self) -> int:
         """Runs in the main process while the letter is opened; the caller closes the descriptor."""
-        descriptor: int = _opened.descriptors.pop(self.place)
+        descriptor: int = _opened.letter.descriptors.pop(self.place)
         return descriptor
 
 

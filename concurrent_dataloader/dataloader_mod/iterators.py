@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from concurrent_dataloader._base import torch_private
+from concurrent_dataloader._base import torch_iterators, torch_private
 from concurrent_dataloader.dataloader_mod.batch_pool import BatchPool, room_bytes
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.look_ahead import LookAhead
@@ -24,7 +24,7 @@ MOST_NAMED = 20
 """Samples that a message about a dead worker names."""
 
 
-class MultiProcessEngineIter(torch_private.MultiProcessIter):
+class MultiProcessEngineIter(torch_iterators.MultiProcessIter):
     """torch's multi-process iterator whose workers run our engine.
 
     Sampler, priming, reordering, pinning, time-out, worker death and shutdown are torch's.
@@ -88,7 +88,7 @@ class MultiProcessEngineIter(torch_private.MultiProcessIter):
             warn_of_shared_generators()
 
 
-class SingleProcessEngineIter(torch_private.SingleProcessIter):
+class SingleProcessEngineIter(torch_iterators.SingleProcessIter):
     """torch's in-process iterator with the engine in the caller's process, ``batch_pool`` batches ahead of the caller.
 
     Args:

@@ -1,4 +1,4 @@
-"""The sockets by which descriptors come from the workers: a pair for each, whose ends are a box and an office."""
+"""What comes from the workers besides their letters: descriptors, by a pair of sockets for each, and their memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing import util
+
+import torch
+
+from concurrent_dataloader.dataloader_mod.batch_memory import MappedMemory
 
 _MOST_AT_ONCE = 250  # descriptors in one message; the kernel takes 253
 _NUMBER_BYTES = 8
@@ -45,7 +49,7 @@ class PostBox:
 
 
 class PostOffice:
-    """The main process's ends of the pairs of one loader's workers.
+    """The main process's ends of the pairs of one loader's workers, and the memory that these share with it.
 
     Shutdown:
         `close`, idempotent; a child that multiprocessing forks does so by itself. What was sent and not received is
@@ -56,6 +60,7 @@ class PostOffice:
         self._number = next(_office_numbers)
         self._ends: list[socket.socket] = []
         self._box: PostBox | None = None
+        self.memory = MappedMemory()
         _offices[self._number] = self
         util.register_after_fork(self, PostOffice.close)
 
@@ -85,6 +90,7 @@ class PostOffice:
         _offices.pop(self._number, None)
         for end in self._ends:
             end.close()
+        self.memory.close()
 
     def collect(self, place: int, letter: int, count: int) -> dict[int, int]:
         """Returns the descriptors of a letter by their place in it; whoever takes one closes it.
@@ -117,6 +123,21 @@ def collect(office: int, place: int, letter: int, count: int) -> dict[int, int]:
     try:
         return _offices[office].collect(place, letter, count)
     except (KeyError, OSError):
+        if office in _offices:
+            raise
+        raise queue.Empty from None
+
+
+def mapped(office: int, worker: int, place: int, size_bytes: int, descriptor: int | None) -> torch.UntypedStorage:
+    """Returns what a worker has put in its memory, as `MappedMemory.storage`, by the number of the office.
+
+    Raises:
+        OSError: See there.
+        queue.Empty: As `collect`.
+    """
+    try:
+        return _offices[office].memory.storage(worker, place, size_bytes, descriptor)
+    except KeyError:
         if office in _offices:
             raise
         raise queue.Empty from None

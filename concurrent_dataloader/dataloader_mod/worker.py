@@ -13,6 +13,7 @@ from typing import Any
 from concurrent_dataloader._base import torch_private
 from concurrent_dataloader._base.held_batches import Held
 from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
+from concurrent_dataloader.dataloader_mod.batch_memory import BatchMemory
 from concurrent_dataloader.dataloader_mod.engine import EngineSettings, FetchEngine
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.post_office import PostBox
@@ -63,7 +64,8 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
     parent = _Parent()
     counters = setup.board.worker(arguments["worker_id"])
-    worker = _Worker(user_dataset, setup, arguments["index_queue"], counters, parent)
+    memory = BatchMemory()
+    worker = _Worker(user_dataset, setup, arguments["index_queue"], counters, parent, memory)
 
     def init(worker_id: int) -> None:
         torch_private.show_dataset_to_worker_info(user_dataset)
@@ -71,10 +73,17 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
             user_init(worker_id)
         worker.start()  # here torch carries an error to the main process
 
+    def collate(samples: Any) -> Any:
+        with memory.collating():
+            batch = user_collate(samples)
+        return worker.with_failures(batch)
+
     where = f"in DataLoader worker process {arguments['worker_id']}"
-    arguments["data_queue"] = MailedQueue(arguments["data_queue"], setup.box, where)
+    arguments["data_queue"] = MailedQueue(arguments["data_queue"], setup.box, memory, where)
     arguments.dataset, arguments["init_fn"], arguments["index_queue"] = worker, init, worker
-    arguments["collate_fn"] = lambda samples: worker.with_failures(user_collate(samples))
+    arguments["collate_fn"] = collate
+    if setup.box is not None:
+        torch_private.collate_into(memory.allocate)
     try:
         arguments.run_loop()
     finally:
@@ -95,9 +104,17 @@ class _Worker:
     The engine is built by `start`: by then torch has seeded the generators and called the user's init function.
     """
 
-    def __init__(self, dataset: Any, setup: WorkerSetup, index_queue: Any, counters: Counters, parent: _Parent) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        setup: WorkerSetup,
+        index_queue: Any,
+        counters: Counters,
+        parent: _Parent,
+        memory: BatchMemory,
+    ) -> None:
         self._dataset, self._setup, self._index_queue = dataset, setup, index_queue
-        self._counters, self._parent = counters, parent
+        self._counters, self._parent, self._memory = counters, parent, memory
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._engine: FetchEngine | None = None
         self._current: PendingBatch | None = None
@@ -118,6 +135,7 @@ class _Worker:
             message = self._messages.get(timeout=timeout)
         except queue.Empty:
             self._parent.exit_if_gone()  # torch itself does not notice where that was so before its loop began
+            self._memory.clear()
             raise
         if isinstance(message, _IntakeFailed):
             raise message.error

@@ -17,6 +17,7 @@ import torch
 from concurrent_dataloader import DataLoader
 from concurrent_dataloader.dataloader_mod import post_office
 from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
+from concurrent_dataloader.dataloader_mod.batch_memory import BatchMemory
 from concurrent_dataloader.dataloader_mod.post_office import PostOffice
 
 
@@ -59,7 +60,7 @@ def boxes(office):
 
 @pytest.fixture
 def worker(pipe, boxes):
-    return MailedQueue(pipe, boxes[0], "in worker 0")
+    return MailedQueue(pipe, boxes[0], BatchMemory(), "in worker 0")
 
 
 def open_descriptors():
@@ -112,7 +113,7 @@ def test_no_message_is_more_than_a_pipe_takes_whole_or_not_at_all(worker, pipe, 
 
 
 def test_letters_of_two_workers_are_told_apart(worker, pipe, boxes):
-    other = MailedQueue(pipe, boxes[1], "in worker 1")
+    other = MailedQueue(pipe, boxes[1], BatchMemory(), "in worker 1")
     for number in range(5):
         worker.put((number, torch.full((2,), number)))
         other.put((number, torch.full((2,), -number)))
@@ -227,7 +228,7 @@ def read_another():
 def test_a_batch_whose_reading_reads_another_comes_whole(worker, boxes, pipe, monkeypatch):
     inner = Pipe()
     monkeypatch.setattr(ReadsAnother, "pipe", inner)
-    MailedQueue(inner, boxes[1], "in worker 1").put((0, torch.zeros(1)))
+    MailedQueue(inner, boxes[1], BatchMemory(), "in worker 1").put((0, torch.zeros(1)))
     before = open_descriptors()
     worker.put((0, [ReadsAnother(), torch.ones(2)]))
     came = pipe.get()[1]

@@ -30,7 +30,7 @@ def take_in(*messages):
     incoming, engine = queue.SimpleQueue(), Engine()
     for message in (*messages, None):
         incoming.put(message)
-    worker = _Worker(None, None, incoming, None, None)
+    worker = _Worker(None, None, incoming, None, None, None)
     worker._take_in(engine)
     handed_on = []
     while not worker._messages.empty():
