@@ -110,7 +110,7 @@ def collate_into(allocate: Callable[[int], torch.UntypedStorage | None]) -> None
     torchs_way = storage_class._new_shared
 
     def new_shared(size: int, *, device: Any = "cpu") -> Any:
-        storage = allocate(size) if torch.device(device).type == "cpu" else None
+        storage: Any = allocate(size) if torch.device(device).type == "cpu" else None
         if storage is None:
             return torchs_way(size, device=device)
         if sys._getframe(2).f_code is not _COLLATE_TENSORS:  # whose `stack` writes all of it
