@@ -7,6 +7,7 @@ it is given, and where collation finds shared memory.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 TORCH_WORKER_LOOP: Callable[..., None] = _utils.worker._worker_loop
 """torch's loop as it was when this module was imported, before a script patches the name."""
 CHECK_INTERVAL_S: float = _utils.MP_STATUS_CHECK_INTERVAL  # between two looks whether the other side is still alive
+_COLLATE_TENSORS = _utils.collate.collate_tensor_fn.__code__
 _REQUIRED = frozenset({"dataset_kind", "index_queue", "data_queue", "auto_collation", "init_fn", "worker_id"})
 _KNOWN = _REQUIRED | {
     "dataset",  # torch 2.13
@@ -102,14 +104,18 @@ def collate_into(allocate: Callable[[int], torch.UntypedStorage | None]) -> None
     """In this process, has torch's collation take the shared memory of its batches from a function.
 
     Args:
-        allocate: Returns a storage of so many bytes; None: torch makes one.
+        allocate: Returns a storage of so many bytes, not cleared; None: torch makes one.
     """
     storage_class: Any = torch.UntypedStorage
     torchs_way = storage_class._new_shared
 
     def new_shared(size: int, *, device: Any = "cpu") -> Any:
-        storage = allocate(size) if torch.device(device).type == "cpu" else None
-        return torchs_way(size, device=device) if storage is None else storage
+        storage: Any = allocate(size) if torch.device(device).type == "cpu" else None
+        if storage is None:
+            return torchs_way(size, device=device)
+        if sys._getframe(2).f_code is not _COLLATE_TENSORS:  # whose `stack` writes all of it
+            storage.fill_(0)  # a collate function of the user's may leave some as it is: torch's memory holds zeros
+        return storage
 
     storage_class._new_shared = new_shared
 

@@ -9,7 +9,7 @@ A piece holds one batch's tensor at a time, and is written only where nobody can
 
 - The worker has let go of the tensor, and sends a tensor only once by this way; what it sends twice goes torch's way.
 - The storages here are no shared ones for torch: what the caller hands to another process is copied as any tensor is.
-- A process forked by the caller inherits the tensors that are alive just then. Their pieces are never written again.
+- A process forked by either inherits the tensors that are alive just then. Their pieces are never written again.
 
 The pieces have no name and no place in a file system: they are not limited by the size of ``/dev/shm``, and are gone
 with their processes, however these end.
@@ -49,22 +49,26 @@ class Piece:
 
     def __init__(self, descriptor: int) -> None:
         self._memory = _mapped(descriptor)
+        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._holder: Callable[[], memoryview | None] = lambda: None
         self.size_bytes = len(self._memory) - _HEADER_BYTES
 
     @property
     def state(self) -> int:
         """Free, in use by the main process, or given up."""
-        return self._memory[0]
+        return _GIVEN_UP if self._memory[1] else self._memory[0]
 
     def take(self) -> None:
-        """Marks it as in use by the main process, unless it is given up."""
-        if self._memory[0] == _FREE:
-            self._memory[0] = _IN_USE
+        """Marks it as in use by the main process."""
+        self._memory[0] = _IN_USE
 
     def give_up(self) -> None:
         """Has it never be written again."""
-        self._memory[0] = _GIVEN_UP
+        self._memory[1] = 1  # a byte of its own, that nothing resets: the other process may just be setting it free
+
+    def forget_holder(self) -> None:
+        """In a forked process: what dies here sets nothing free."""
+        self._holder = lambda: None
 
     @property
     def is_held(self) -> bool:
@@ -77,17 +81,23 @@ class Piece:
 
     def lend(self, size_bytes: int) -> torch.UntypedStorage:
         """Returns a storage on its first bytes, for the main process: when the last tensor is gone, it is free."""
-        return self._storage(size_bytes, functools.partial(_set_free, self._memory, os.getpid()))
+        storage = self._storage(size_bytes, functools.partial(_memset(), self._address, _FREE, 1))
+        if _forking:
+            self.give_up()
+        return storage
 
     def clear(self) -> None:
         """Gives its memory back to the system, and keeps its address."""
-        data = ctypes.addressof(ctypes.c_char.from_buffer(self._memory, _HEADER_BYTES))
-        _libc().madvise(ctypes.c_void_p(data), ctypes.c_size_t(self.size_bytes), mmap.MADV_REMOVE)
+        _libc().madvise(self._address + _HEADER_BYTES, self.size_bytes, mmap.MADV_REMOVE)
 
     def _storage(self, size_bytes: int, on_end: Callable[[Any], None] | None) -> torch.UntypedStorage:
         holder = self._memory[_HEADER_BYTES : _HEADER_BYTES + size_bytes]
         self._holder = weakref.ref(holder, on_end)
-        return torch.frombuffer(holder, dtype=torch.uint8).untyped_storage()
+        storage = torch.frombuffer(holder, dtype=torch.uint8).untyped_storage()
+        # torch moves a storage's data when it is shared (`share_memory_`, or sent to a process), and lets go of ours.
+        # An array of NumPy still looks at it then, and keeps the storage alive but not its data.
+        storage.holder = holder  # type: ignore[attr-defined]
+        return storage
 
 
 class BatchMemory:
@@ -101,7 +111,7 @@ class BatchMemory:
         self._enclosed: list[int] = []  # places in the letter that is being written
         self._asked, self._most = 0, _BATCHES
         self._active = threading.local()
-        _memories.add(self)
+        _memories[id(self)] = self
 
     def pieces(self) -> list[Piece]:
         """Returns those known now."""
@@ -110,18 +120,19 @@ class BatchMemory:
     @contextmanager
     def collating(self) -> Iterator[None]:
         """While it is entered, `allocate` serves this thread."""
-        self._active.here, self._asked = True, 0
+        self._active.process, self._asked = os.getpid(), 0
         try:
             yield
         finally:
-            self._active.here = False
-            self._most = min(max(self._most, _BATCHES * self._asked), _MOST)
+            self._active.process = None
 
     def allocate(self, size_bytes: int) -> torch.UntypedStorage | None:
-        """Returns a storage on shared memory; None where torch is to make it."""
-        if not (size_bytes and getattr(self._active, "here", False) and torch_private.shares_descriptors()):
+        """Returns a storage on shared memory, not cleared; None where torch is to make it."""
+        collates = getattr(self._active, "process", None) == os.getpid()  # the pieces are not those of a forked process
+        if not (size_bytes and collates and torch_private.shares_descriptors()):
             return None
         self._asked += 1
+        self._most = min(max(self._most, _BATCHES * self._asked), _MOST)
         place = self._free_place(size_bytes)
         if place is None:
             return None
@@ -205,7 +216,7 @@ class MappedMemory:
 
     def __init__(self) -> None:
         self._pieces: dict[tuple[int, int], Piece] = {}
-        _memories.add(self)
+        _memories[id(self)] = self
 
     def storage(self, worker: int, place: int, size_bytes: int, descriptor: int | None) -> torch.UntypedStorage:
         """Returns what a worker has put in a place, for which the piece is in use until the last tensor on it is gone.
@@ -251,23 +262,38 @@ def _libc() -> ctypes.CDLL:
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return library
 
 
-def _set_free(memory: memoryview, process: int, holder: Any) -> None:
-    del holder
-    if memory[0] == _IN_USE and os.getpid() == process:  # a forked process has no say
-        memory[0] = _FREE
+@functools.cache
+def _memset() -> Callable[..., Any]:
+    """Returns that of C: what a signal raises in a Python callback of a weak reference is lost, be it a Ctrl-C."""
+    memset = ctypes.PyDLL(None).memset
+    # The last is the weak reference, of which C takes no notice.
+    memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.py_object]
+    return memset
 
 
-def _give_up_held() -> None:
-    for memory in list(_memories):
-        for piece in memory.pieces():
-            if piece.is_held:
-                piece.give_up()
+def _before_fork() -> None:
+    _forking.append(True)  # first: what another thread receives from now on is given up when it is lent
+    for piece in _all_pieces():
+        if piece.is_held:
+            piece.give_up()
 
 
-_memories: weakref.WeakSet[BatchMemory | MappedMemory] = weakref.WeakSet()
+def _after_fork_in_child() -> None:
+    _forking.clear()
+    for piece in _all_pieces():
+        piece.forget_holder()
+
+
+def _all_pieces() -> list[Piece]:
+    memories = [reference() for reference in _memories.valuerefs()]  # at once: other threads may add to them
+    return [piece for memory in memories if memory is not None for piece in memory.pieces()]
+
+
+_memories: weakref.WeakValueDictionary[int, BatchMemory | MappedMemory] = weakref.WeakValueDictionary()
+_forking: list[bool] = []  # one for each thread that is forking
 if hasattr(os, "register_at_fork"):  # Windows has no fork
-    # Before, since the child may look at once; and after, for what another thread has received between the two.
-    os.register_at_fork(before=_give_up_held, after_in_parent=_give_up_held)
+    os.register_at_fork(before=_before_fork, after_in_parent=_forking.pop, after_in_child=_after_fork_in_child)

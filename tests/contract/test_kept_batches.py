@@ -37,6 +37,16 @@ class CollatesAgain:
         return self.first if self.made % 10 == 0 else batch
 
 
+def padded(samples):
+    """Collates in shared memory, as torch does, and leaves the second half of each row as it is in new memory."""
+    rows = [sample["wide"] for sample in samples]
+    storage = rows[0]._typed_storage()._new_shared(len(rows) * 6000)
+    batch = rows[0].new(storage).view(len(rows), 6000)
+    for to, row in zip(batch, rows, strict=True):
+        to[:3000] = row + 1
+    return batch
+
+
 def numbers(batch):
     """Returns the samples of a batch by what each of its elements says; all have to agree."""
     wide, (square, (listed, even)) = batch["wide"], batch["nested"]
@@ -101,6 +111,19 @@ def test_all_batches_at_once_are_those_of_torch():
         assert our["wide"].dtype == their["wide"].dtype
         assert our["wide"].untyped_storage().nbytes() == their["wide"].untyped_storage().nbytes()
         assert our["wide"].stride() == their["wide"].stride()
+
+
+def test_what_the_default_collation_makes_is_in_memory_that_is_written_again():
+    loader = DataLoader(Numbered(BATCH * BATCHES), BATCH, num_workers=1, num_fetch_workers=8)
+    addresses = {batch["wide"].data_ptr() for batch in loader if not batch["wide"].is_shared()}
+    assert 1 <= len(addresses) <= 8
+
+
+def test_a_collate_function_of_ones_own_finds_zeros_in_shared_memory():
+    loader = DataLoader(Numbered(BATCH * 20), BATCH, num_workers=1, num_fetch_workers=8, collate_fn=padded)
+    for batch in loader:
+        assert bool(batch[:, :3000].all())
+        assert not bool(batch[:, 3000:].any())
 
 
 def test_a_collate_function_of_ones_own_stays_as_it_is():

@@ -1,65 +1,16 @@
 """Memory that a worker and the main process share for long; here, both of them are this process."""
 
 import gc
-import multiprocessing
 import os
 import queue
 import socket
-from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
+from memory_parts import NUMBERS, Worker, is_full_of
 
-from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
-from concurrent_dataloader.dataloader_mod.batch_memory import BatchMemory
 from concurrent_dataloader.dataloader_mod.post_office import PostOffice
-
-FREE, IN_USE = 0, 1
-NUMBERS = 2000  # of 8 bytes: four pages
-
-
-class Pipe:
-    """A queue whose messages are pickled when they are put."""
-
-    def __init__(self):
-        self._pickled = []
-
-    def put(self, message):
-        self._pickled.append(bytes(ForkingPickler.dumps(message)))
-
-    def get(self):
-        return ForkingPickler.loads(self._pickled.pop(0))
-
-
-class Worker:
-    """Collates as a worker does, and sends to `receive`."""
-
-    def __init__(self, office):
-        self.memory, self.pipe = BatchMemory(), Pipe()
-        box = office.open_box()
-        self.box = replace(box, end=box.end.dup())
-        office.close_box()
-        self.queue = MailedQueue(self.pipe, self.box, self.memory, "in worker 0")
-
-    def collate(self, value, numbers=NUMBERS):
-        """Returns a batch full of the value, in memory of the pool if there is any."""
-        with self.memory.collating():
-            storage = self.memory.allocate(numbers * 8)
-        if storage is None:
-            return torch.full((numbers,), value)
-        return torch.empty(0, dtype=torch.int64).set_(storage).fill_(value)
-
-    def send(self, batch):
-        self.queue.put((0, batch))
-
-    def receive(self):
-        return self.pipe.get()[1]
-
-    def pass_on(self, value, numbers=NUMBERS):
-        """Returns a batch as the main process gets it."""
-        self.send(self.collate(value, numbers))
-        return self.receive()
 
 
 @pytest.fixture
@@ -74,10 +25,6 @@ def worker(office):
     worker = Worker(office)
     yield worker
     worker.box.end.close()
-
-
-def is_full_of(batch, value):
-    return bool((batch == value).all())
 
 
 def test_a_batch_arrives_and_its_memory_is_written_again_once_the_caller_has_let_go(worker, office):
@@ -109,6 +56,26 @@ def test_memory_that_anything_of_the_caller_looks_at_is_not_written(worker, hold
     assert worker.pass_on(2).data_ptr() != address
     del held
     assert {worker.pass_on(3).data_ptr(), worker.pass_on(4).data_ptr()} >= {address}
+
+
+@pytest.mark.parametrize("share", [lambda batch: batch.share_memory_(), ForkingPickler.dumps])
+@pytest.mark.parametrize("look", [lambda batch: batch.numpy(), torch.from_dlpack])
+def test_memory_is_not_written_while_an_array_looks_at_it_though_the_tensor_was_moved(worker, office, look, share):
+    batch = worker.pass_on(1)
+    address, array = batch.data_ptr(), look(batch)
+    share(batch)
+    assert batch.data_ptr() != address
+    assert address not in {worker.pass_on(value).data_ptr() for value in (2, 3)}
+    office.close()
+    assert is_full_of(array, 1)
+
+
+def test_memory_is_not_written_while_an_array_of_the_worker_looks_at_it_though_the_tensor_was_moved(worker):
+    batch = worker.collate(1)
+    array = batch.numpy()
+    batch.share_memory_()
+    assert all(is_full_of(worker.pass_on(value), value) for value in (2, 3))
+    assert is_full_of(array, 1)
 
 
 def test_memory_that_the_worker_still_looks_at_is_not_written(worker):
@@ -156,10 +123,12 @@ def test_more_batches_than_are_kept_go_torchs_way(worker, office):
 
 def test_batches_of_many_tensors_have_as_many_pieces_for_each(worker):
     with worker.memory.collating():
-        made = [worker.memory.allocate(100) for _ in range(12)]
-    assert made.count(None) == 4
-    with worker.memory.collating():
-        assert None not in [worker.memory.allocate(100) for _ in range(12)]
+        made = [[worker.memory.allocate(100) for _ in range(12)]]
+        assert None not in made[0]
+    for _ in range(8):
+        with worker.memory.collating():
+            made.append([worker.memory.allocate(100) for _ in range(12)])
+    assert sum(batch.count(None) for batch in made) == 12
 
 
 def test_tensors_of_other_sizes_replace_what_is_free(worker, office):
@@ -194,48 +163,6 @@ def test_what_the_caller_passes_on_to_another_process_is_not_written_again(worke
     del batch
     assert all(is_full_of(worker.pass_on(value), value) for value in (2, 3))
     assert is_full_of(ForkingPickler.loads(passed_on), 1)
-
-
-def test_a_forked_process_keeps_what_it_has_inherited(worker):
-    batch, free = worker.pass_on(1), worker.pass_on(2)
-    addresses, free_address = {batch.data_ptr()}, free.data_ptr()
-    del free
-    context = multiprocessing.get_context("fork")
-    may_look, answers = context.Event(), context.SimpleQueue()
-
-    inherited = [batch]
-
-    def look():
-        may_look.wait()
-        answers.put(is_full_of(inherited[0], 1))
-
-    child = context.Process(target=look)
-    child.start()
-    del batch
-    inherited.clear()
-    written = {worker.pass_on(value).data_ptr() for value in range(3, 9)}
-    may_look.set()
-    assert answers.get()
-    child.join()
-    assert written & {free_address}
-    assert not written & addresses
-
-
-def test_a_forked_process_does_not_set_the_memory_of_its_parent_free(worker, office):
-    batches = [worker.pass_on(1)]
-    (piece,) = office.memory.pieces()
-
-    def let_go():
-        piece._memory[0] = IN_USE  # as if another thread had received it between the hook and the fork
-        batches.clear()
-
-    child = multiprocessing.get_context("fork").Process(target=let_go)
-    child.start()
-    child.join()
-    assert child.exitcode == 0
-    assert piece.state == IN_USE
-    batches.clear()
-    assert piece.state == FREE
 
 
 def test_a_batch_that_cannot_be_sent_this_way_arrives_and_its_memory_is_not_written_again(worker, monkeypatch):
