@@ -50,7 +50,7 @@ class CollatesAgain:
 
 
 def padded(samples):
-    """Collates in shared memory, as torch does; in every other batch it leaves each row's second half as it finds it."""
+    """Collates in shared memory, as torch does; every other batch leaves the second half of its rows as found."""
     rows = [sample["wide"] for sample in samples]
     storage = rows[0]._typed_storage()._new_shared(len(rows) * 6000)
     batch = rows[0].new(storage).view(len(rows), 6000)
