@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +13,16 @@ from contract_datasets import TwoPhase, identity
 from concurrent_dataloader import DataLoader
 
 BATCH, BATCHES = 4, 60
+LOOKS_AT_EXIT = """
+import atexit
+kept = []
+atexit.register(lambda: print(all(bool((batch == at).all()) for at, batch in enumerate(kept))))
+import torch
+from concurrent_dataloader import DataLoader
+if __name__ == "__main__":
+    for batch in DataLoader([torch.full((3000,), at) for at in range(20)], 1, num_workers=1, num_fetch_workers=8):
+        kept.append(batch)
+"""
 
 
 class Numbered(TwoPhase):
@@ -38,12 +50,14 @@ class CollatesAgain:
 
 
 def padded(samples):
-    """Collates in shared memory, as torch does, and leaves the second half of each row as it is in new memory."""
+    """Collates in shared memory, as torch does; every other batch leaves the second half of its rows as found."""
     rows = [sample["wide"] for sample in samples]
     storage = rows[0]._typed_storage()._new_shared(len(rows) * 6000)
     batch = rows[0].new(storage).view(len(rows), 6000)
     for to, row in zip(batch, rows, strict=True):
         to[:3000] = row + 1
+        if int(rows[0][0]) // BATCH % 2:
+            to[3000:] = 1
     return batch
 
 
@@ -121,9 +135,16 @@ def test_what_the_default_collation_makes_is_in_memory_that_is_written_again():
 
 def test_a_collate_function_of_ones_own_finds_zeros_in_shared_memory():
     loader = DataLoader(Numbered(BATCH * 20), BATCH, num_workers=1, num_fetch_workers=8, collate_fn=padded)
-    for batch in loader:
+    for number, batch in enumerate(loader):
         assert bool(batch[:, :3000].all())
-        assert not bool(batch[:, 3000:].any())
+        assert bool((batch[:, 3000:] == number % 2).all())
+
+
+def test_what_is_kept_can_be_looked_at_while_the_interpreter_exits():
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS_AT_EXIT], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_a_collate_function_of_ones_own_stays_as_it_is():

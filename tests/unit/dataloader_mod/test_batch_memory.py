@@ -139,6 +139,16 @@ def test_tensors_of_other_sizes_replace_what_is_free(worker, office):
             assert is_full_of(batch, round_)
             del batch
     assert len(office.memory.pieces()) == 8
+    assert len(worker.memory._places) == 8  # another tensor may be where a piece was
+
+
+def test_pieces_that_were_never_sent_leave_no_descriptor_open_when_others_replace_them(worker):
+    for power in range(20):
+        worker.collate(power, numbers=512 << power % 10)
+    before = len(os.listdir("/proc/self/fd"))
+    for power in range(20):
+        worker.collate(power, numbers=512 << power % 10)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_free_piece_gives_its_memory_back_and_one_in_use_does_not(worker):
@@ -154,6 +164,15 @@ def test_a_free_piece_gives_its_memory_back_and_one_in_use_does_not(worker):
     batch = worker.receive()
     assert is_full_of(batch, 9)
     assert batch.data_ptr() == address
+
+
+def test_what_the_worker_looks_at_is_not_given_back_whether_it_was_sent_or_not(worker):
+    sent, unsent = worker.collate(1), worker.collate(2)
+    worker.send(sent)
+    worker.receive()
+    worker.memory.clear()
+    assert is_full_of(sent, 1)
+    assert is_full_of(unsent, 2)
 
 
 def test_what_the_caller_passes_on_to_another_process_is_not_written_again(worker):
@@ -188,6 +207,15 @@ def test_a_batch_that_cannot_be_pickled_costs_no_memory_that_others_use(worker, 
     assert len(office.memory.pieces()) == 1
 
 
+def test_a_batch_that_cannot_be_pickled_costs_no_memory_of_the_batches_before(worker):
+    address = worker.pass_on(1).data_ptr()
+    first = worker.pass_on(2)
+    worker.send((worker.collate(3), lambda: None))
+    worker.receive()
+    del first
+    assert worker.pass_on(4).data_ptr() == address
+
+
 def test_a_letter_without_descriptors_that_comes_after_the_end_is_no_message(worker, office):
     worker.pass_on(1)
     worker.send(worker.collate(2))
@@ -199,6 +227,7 @@ def test_a_letter_without_descriptors_that_comes_after_the_end_is_no_message(wor
 def test_what_the_caller_keeps_outlives_the_loader(worker, office):
     batch = worker.pass_on(1)
     office.close()
+    assert not office.memory.pieces()
     gc.collect()
     assert is_full_of(batch, 1)
 
@@ -210,6 +239,8 @@ def test_nothing_is_taken_outside_of_collation_or_where_torch_is_to_share_by_nam
         assert worker.memory.allocate(100) is not None
         monkeypatch.setattr(torch.multiprocessing, "get_sharing_strategy", lambda: "file_system")
         assert worker.memory.allocate(100) is None
+        monkeypatch.undo()
+    assert worker.memory.allocate(100) is None
 
 
 def test_a_system_that_gives_no_memory_leaves_it_to_torch(worker, monkeypatch):

@@ -59,6 +59,8 @@ def test_a_forked_process_does_not_set_the_memory_of_its_parent_free(worker, off
         piece._memory[0], piece._memory[1] = IN_USE, 0  # as if received between the hook and the fork
         batches.clear()
 
+        assert not batch_memory._forking  # else all that this process receives would be given up
+
     child = multiprocessing.get_context("fork").Process(target=let_go)
     child.start()
     child.join()
