@@ -42,6 +42,8 @@ READS = {  # the client, its call, and what comes back
 }
 DEADLINE_S = 2.0
 LIMITS: dict[str, Any] = {"connect_timeout_s": 0.5, "read_timeout_s": 0.25, "deadline_s": DEADLINE_S}
+# For what is answered, not waited for: a busy machine may take longer than a quarter of a second to answer.
+PATIENT: dict[str, Any] = {"connect_timeout_s": 5.0, "read_timeout_s": 5.0, "deadline_s": 20.0}
 BUSY_S = 2.0  # what this machine, with other work to do, may add to a deadline that was kept
 
 FAULTS = {
@@ -96,7 +98,7 @@ def scripted() -> list[Fault]:
     """Each case has a key of its own, so that one script serves them all."""
     faults = [replace(each, key=f"once/{name}/*", attempts=(1,)) for name, each in FAULTS.items()]
     faults += [replace(each, key=f"always/{name}/*") for name, each in FAULTS.items()]
-    warming = Fault("status", status=503, key="warm/*", attempts=(1, 3))
+    warming = Fault("status", status=503, key="warm/*", attempts=(1, 3, 5, 7))
     return [*faults, warming, Fault("status", status=503, key="burst/*", attempts=(1, 2, 3, 4))]
 
 
@@ -121,7 +123,7 @@ class Readers:
     def read(self, read: str, key: str, **changes: Any) -> bytes:
         client, call = read.split("-")
         options: dict[str, Any] = LIMITS | {"max_attempts": 4, "client": client} | changes
-        name = f"{read} {changes}"
+        name = f"{read} {options}"
         if name not in self._stores:
             self._stores[name] = S3Store(S3Options("bucket", self._url, **options))
         store = self._stores[name]
@@ -161,8 +163,9 @@ def _aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def readers(endpoint: S3Endpoint) -> Iterator[Readers]:
     made = Readers(endpoint.url)
-    for _ in range(2):  # each store makes its clients for first and for later attempts: at their leisure
-        made(lambda read: key_of("503", "warm", read))
+    for limits in (LIMITS, PATIENT):
+        for _ in range(2):  # each store makes its clients for first and for later attempts: at their leisure
+            made(lambda read: key_of("503", "warm", read), **limits)
     yield made
     made.close()
 
@@ -184,12 +187,13 @@ def test_a_burst_of_refusals_costs_no_byte(readers: Readers) -> None:
 
 @pytest.mark.parametrize("fault", ERRORS)
 def test_a_fault_that_stays_is_its_typed_error_within_the_deadline(readers: Readers, fault: str) -> None:
-    results = readers(lambda read: key_of(fault, "always", read))
+    limits = LIMITS if ERRORS[fault] is StorageTimeout else PATIENT
+    results = readers(lambda read: key_of(fault, "always", read), **limits)
     for read, (result, elapsed_s) in results.items():
         assert isinstance(result, StorageError), read
         assert type(result) is ERRORS[fault] or (fault in EITHER and type(result) is StorageError), read
         assert key_of(fault, "always", read) in str(result)
-        assert elapsed_s < (BUSY_S if fault in AT_ONCE else DEADLINE_S + BUSY_S), read
+        assert elapsed_s < (BUSY_S if fault in AT_ONCE else limits["deadline_s"] + BUSY_S), read
 
 
 @pytest.mark.parametrize("fault", HARMLESS)
