@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concurrent_dataloader._base import torch_private
+from concurrent_dataloader._base.freed_memory import give_back_freed_memory, keep_freed_memory
 from concurrent_dataloader._base.held_batches import Held
 from concurrent_dataloader.dataloader_mod.batch_mail import MailedQueue
 from concurrent_dataloader.dataloader_mod.batch_memory import BatchMemory
@@ -60,6 +61,7 @@ def run_worker(setup: WorkerSetup, *args: Any) -> None:
     # The garbage collector of a forked worker would touch, and so copy, each page of the parent's heap: 0.2 s before
     # the first batch where torch is all that is imported. It would also run the finalizers of the parent's garbage.
     gc.freeze()
+    keep_freed_memory()
     arguments = torch_private.WorkerArguments(args)
     user_dataset, user_init, user_collate = arguments.dataset, arguments["init_fn"], arguments["collate_fn"]
     parent = _Parent()
@@ -136,6 +138,7 @@ class _Worker:
         except queue.Empty:
             self._parent.exit_if_gone()  # torch itself does not notice where that was so before its loop began
             self._memory.clear()
+            give_back_freed_memory()
             raise
         if isinstance(message, _IntakeFailed):
             raise message.error

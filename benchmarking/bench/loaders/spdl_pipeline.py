@@ -39,9 +39,9 @@ class SpdlLoader:
     def build(self, workload: Workload) -> Iterable[Any]:
         from spdl.pipeline import PipelineBuilder
 
+        builder: Any = PipelineBuilder()  # typed by its source, which it does not know yet
         pipeline: Iterable[Any] = (
-            PipelineBuilder()
-            .add_source(workload.order())
+            builder.add_source(workload.order())
             .pipe(ObstoreObjects(workload).fetch, concurrency=self.downloads, output_order=self.order)
             .pipe(decoder_of(KINDS[workload.kind]), concurrency=self.decoders, output_order=self.order)
             .aggregate(workload.batch_size, drop_last=True)

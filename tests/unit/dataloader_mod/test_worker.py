@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import queue
+from unittest.mock import Mock
+
+import pytest
 
 from concurrent_dataloader._base.held_batches import Held
+from concurrent_dataloader.dataloader_mod import worker as worker_module
 from concurrent_dataloader.dataloader_mod.worker import _Worker
 
 
@@ -54,3 +58,17 @@ def test_a_new_epoch_gives_up_what_is_still_held():
     handed_on, engine = take_in((0, Held("a")), (1, Held("b")), (2, Held("c")), 0, "a new epoch", (0, "d"))
     assert handed_on == [(0, "a"), "a new epoch", (0, "d"), None]
     assert sorted(engine.released) == ["b", "c"]
+
+
+def test_a_worker_with_nothing_to_do_gives_its_memory_back(monkeypatch):
+    parent, memory, give_back = Mock(), Mock(), Mock()
+    monkeypatch.setattr(worker_module, "give_back_freed_memory", give_back)
+    worker = _Worker(None, None, None, None, parent, memory)
+    worker._engine = Engine()
+    worker._messages.put("a new epoch")
+    assert worker.get(timeout=0.01) == "a new epoch"
+    give_back.assert_not_called()
+    with pytest.raises(queue.Empty):
+        worker.get(timeout=0.01)
+    memory.clear.assert_called_once()
+    give_back.assert_called_once()
