@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from typing import Any
 
 _KEPT_BYTES = 256 << 20
 """What malloc may keep at the end of a heap: as much as a worker's fetched bodies may take."""
@@ -25,7 +27,7 @@ def keep_freed_memory() -> None:
     A body of 1 MB in new memory costs 256 page faults and as many pages of zeros, more than copying it does. Nothing
     happens without glibc, nor where the user has set malloc by the environment.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _function_of_libc("mallopt")
     if mallopt is None or any(name in os.environ for name in USER_SETTINGS):
         return
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
@@ -35,6 +37,11 @@ def keep_freed_memory() -> None:
 
 def give_back_freed_memory() -> None:
     """Gives the system what malloc has kept; without glibc nothing happens."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _function_of_libc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _function_of_libc(name: str) -> Any:
+    """Returns a function of glibc's; None where another library is in its place."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
