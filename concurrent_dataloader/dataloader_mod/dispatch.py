@@ -81,6 +81,7 @@ class Dispatcher:
         self._recent = RecentFetches()
         self._direct_run: DirectRun | None = None
         self._seen_throttled_s = 0.0  # the last refusal of any worker that this one has taken in
+        self._noted: tuple[int, float] | None = None  # the limit and the refusal that the other workers know of
         self._note_limit()
 
     @property
@@ -235,29 +236,31 @@ class Dispatcher:
         if self._counters.throttled_s != self._seen_throttled_s:
             self._back_off()  # another worker's requests were refused: this one's would be next
         started: list[Run] = []
-        while self._backlog and (self._backlog[0].is_claimed or self._has_room()):
-            fetch = self._backlog.popleft()
+        backlog, room = self._backlog, self._room()
+        while backlog and (room > 0 or backlog[0].is_claimed):
+            fetch = backlog.popleft()
             if not fetch.is_claimed:  # else it was given up before it began
                 run = self._out[fetch] = Run(self, fetch, now_s)
                 started.append(run)
+                room -= 1
         self._counters.set(stats.IN_FLIGHT, len(self._out))
         return started
 
-    def _has_room(self) -> bool:
+    def _room(self) -> int:
+        """Returns how many fetches may start now."""
         if self._direct.active:
-            return False
+            return 0
         out = len(self._out)
-        if not out:
-            return True
-        if out >= self._limit.value:
-            return False
-        mean_bytes = self._recent.mean_size_bytes
-        return self._max_bytes is None or self._held_bytes + (out + 1) * mean_bytes <= self._max_bytes
+        room = self._limit.value - out
+        if room > 0 and self._max_bytes is not None and (mean_bytes := self._recent.mean_size_bytes):
+            room = min(room, int((self._max_bytes - self._held_bytes) / mean_bytes) - out)
+        return room if out else max(1, room)
 
     def _note_success(self, run: Run, size_bytes: int, now_s: float) -> None:
         self._counters.add(stats.FETCHES)
         self._counters.add(stats.FETCHED_BYTES, size_bytes)
-        self._counters.add(stats.HEDGES_WON, run.is_hedge)
+        if run.is_hedge:
+            self._counters.add(stats.HEDGES_WON)
         self._hedging.earn()
         if not run.retries:  # else the pauses between attempts are in it
             self._recent.add(now_s - run.started_s, size_bytes)
@@ -272,11 +275,14 @@ class Dispatcher:
 
     def _note_limit(self) -> None:
         """Shares the limit, or follows the worker that leads unless it has not yet heard of the last refusal."""
-        if self._limit.leads:
-            self._counters.lead(self._limit.value, self._seen_throttled_s)
-        elif limit := self._counters.led(self._seen_throttled_s):
+        if not self._limit.leads and (limit := self._counters.led(self._seen_throttled_s)):
             self._limit.follow(limit)
-        self._counters.set(stats.FETCH_WORKERS, self._limit.value)
+        known = self._limit.value, self._seen_throttled_s
+        if known != self._noted:
+            self._noted = known
+            self._counters.set(stats.FETCH_WORKERS, self._limit.value)
+            if self._limit.leads:
+                self._counters.lead(*known)
 
     def _let_go(self, fetch: Fetch) -> None:
         self._held_bytes -= fetch.size_bytes

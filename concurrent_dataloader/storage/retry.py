@@ -164,12 +164,13 @@ class _Attempts:
         self._count = 0
         self._was_renewed = False
         self.expired: StorageError | None = None  # to be raised unless there are newer credentials
-        now_s = time.monotonic()
         self._start_s = request_start_s() if start_s is None else start_s
-        # A part of a request that began long ago gets what is left of it.
+        now_s, limit_s = time.monotonic(), time_limit_s(rules.deadline_s, 0)
         rest_s = self._start_s + rules.deadline_s - now_s
-        tier = 0 if rest_s >= time_limit_s(rules.deadline_s, 0) else self._tier(rest_s) or LAST_TIER
-        self.next = self._attempt(tier, now_s)
+        if rest_s >= limit_s:
+            self.next = Attempt(0, now_s, now_s + limit_s)
+        else:  # a part of a request that began long ago gets what is left of it
+            self.next = self._attempt(self._tier(rest_s) or LAST_TIER, now_s)
 
     def pause_after(self, error: Exception, target: Callable[[], str]) -> float:
         """Returns the pause before the `next` attempt in seconds, or raises the error that ends the request."""
