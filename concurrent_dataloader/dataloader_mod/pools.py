@@ -113,9 +113,7 @@ class ThreadPool:
                 following = self._dispatcher.end(run, error=error)
             else:
                 following = self._dispatcher.end(run, value)
-        if not following:
             listen(None)
-            return None
         if len(following) > 1:
             self.start(following[1:])
-        return following[0]
+        return following[0] if following else None
