@@ -41,8 +41,7 @@ class BackOff:
         self._guessed_s: float | None = None  # when it fell without a goodput; None: it did not, or there is one now
         self._refusals_s: deque[float] = deque()  # of this process in the last second
         self._samples: list[tuple[float, int]] = []  # (moment, completions up to it), for the goodput
-        self.completions = 0
-        """Fetches that ended well so far."""
+        self._completions = 0  # fetches that ended well so far
 
     @property
     def is_active(self) -> bool:
@@ -51,9 +50,9 @@ class BackOff:
 
     def completed(self, now_s: float) -> None:
         """Takes in a fetch that ended well."""
-        self.completions += 1
+        self._completions += 1
         if not self._samples or now_s - self._samples[-1][0] > _SAMPLE_S:
-            self._samples = [*self._samples[1 - _SAMPLES :], (now_s, self.completions)]
+            self._samples = [*self._samples[1 - _SAMPLES :], (now_s, self._completions)]
 
     def is_too_many(self, now_s: float) -> bool:
         """Takes in a refusal of this process; returns whether there are so many that it is to go down."""
@@ -78,7 +77,7 @@ class BackOff:
         self._refused_s = now_s
         if same_event:
             return limit
-        if self.completions < _FEW:
+        if self._completions < _FEW:
             self._guessed_s = now_s if self._guessed_s is None else self._guessed_s
         elif self._guessed_s is not None and now_s - self._guessed_s > _GUESS_S:
             self._guessed_s = None
@@ -108,4 +107,4 @@ class BackOff:
         since = [each for each in self._samples if now_s - each[0] <= _RECENT_S]
         if len(since) < 2:
             return 0.0
-        return (self.completions - since[0][1]) / max(now_s - since[0][0], 2 * _SAMPLE_S)
+        return (self._completions - since[0][1]) / max(now_s - since[0][0], 2 * _SAMPLE_S)

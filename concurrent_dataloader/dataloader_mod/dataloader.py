@@ -42,9 +42,9 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         dataset: Any torch dataset. Iterable datasets take torch's own path.
         num_fetch_workers: Samples fetched at once in each worker process, or in the main process with
             ``num_workers=0``. ``None`` (default): ``"auto"`` for two-phase datasets, 1 for all others. ``"auto"``
-            fetches a first batch of up to 64 samples at once, goes on with 8, raises the number while that raises the
-            throughput (to 256 and about 256 MiB at most), and lowers it when the store refuses requests for their
-            rate; `stats` shows it. A number that is given is lowered for such refusals only.
+            fetches a first batch of up to 64 samples at once, goes on with 8, raises the number until fetches queue (to
+            256 and about 256 MiB at most), and lowers it when the store refuses requests for their rate; `stats`
+            shows it. A number that is given is lowered for such refusals only.
         fetch_impl: ``"threaded"`` (default), ``"asyncio"`` (awaits the dataset's ``afetch`` or async ``__getitem__``;
             a dataset without either is read by threads) or ``"vanilla"`` (torch's own path, untouched).
         batch_pool: Batches of one worker whose samples may be in flight at once. More than ``prefetch_factor`` has that

@@ -262,15 +262,16 @@ class Dispatcher:
         if run.is_hedge:
             self._counters.add(stats.HEDGES_WON)
         self._hedging.earn()
+        latency_s = now_s - run.started_s
         if not run.retries:  # else the pauses between attempts are in it
-            self._recent.add(now_s - run.started_s, size_bytes)
+            self._recent.add(latency_s, size_bytes)
         if size_bytes >= LARGE_BYTES:
             run.fetch.size_bytes = size_bytes
             self._held_bytes += size_bytes
         self._direct.pool_fetched(self._recent.median_s)
         if not self._backlog:
             self._counters.add(stats.STARVED)
-        self._limit.completed(now_s, self._recent.median_s, saturated=bool(self._backlog))
+        self._limit.completed(now_s, latency_s)
         self._note_limit()
 
     def _note_limit(self) -> None:

@@ -185,7 +185,7 @@ def _limit_for(plan: FetchPlan, settings: EngineSettings, counters: Counters) ->
         adaptive=settings.options.is_adaptive(two_phase=two_phase),
         leads=counters.is_first,
         in_order=settings.in_order,
-        fetched=counters.fetched,
+        progress=counters.progress,
     )
 
 

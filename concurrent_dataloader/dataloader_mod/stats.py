@@ -184,9 +184,10 @@ class Counters:
         """Whether these are the counters of the first worker."""
         return self._start == 0
 
-    def fetched(self) -> float:
-        """Returns the fetches of all workers so far that ended well."""
-        return sum(self._cells[FETCHES : self._shared : CELLS])
+    def progress(self) -> list[tuple[float, float]]:
+        """Returns for each worker the fetches that ended well so far, and those of them that left no other to start."""
+        cells = self._cells
+        return list(zip(cells[FETCHES : self._shared : CELLS], cells[STARVED : self._shared : CELLS], strict=True))
 
     def lead(self, limit: int, throttled_s: float) -> None:
         """Tells the other workers the limit of fetches in flight, and which refusal was the last that it knows of."""

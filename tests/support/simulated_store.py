@@ -77,33 +77,37 @@ class Worker:
 
     def __init__(self, limit, window):
         self.limit, self.window, self.recent = limit, window, RecentFetches()
-        self.in_flight = self.done = 0
+        self.in_flight = self.done = self.starved = 0
 
     def has_work(self, consumed):
         return self.done + self.in_flight < consumed + self.window
 
     def finish(self, now_s, started_s, attempt, consumed):
+        had_to_wait = self.in_flight >= self.limit.value  # whatever else there was to fetch
         self.in_flight -= 1
         self.done += 1
         if attempt == 1:
             self.recent.add(now_s - started_s, 8000)
-        self.limit.completed(now_s, self.recent.median_s, saturated=self.has_work(consumed))
+        self.starved += not (had_to_wait and self.has_work(consumed))
+        self.limit.completed(now_s, now_s - started_s)
 
 
 class Simulation:
     """Workers of one loader, which all hear of a refusal, against one store; all follow what the first one learns.
 
-    The consumer takes as much from each, as one that is given the batches in order does: none gets far ahead.
+    The consumer takes as much from each, as one that is given the batches in order does: none gets far ahead. It takes
+    whole batches of ``batch`` samples.
 
     Attributes:
         log: At each answer: seconds, fetches done in all, and the limit of the first worker.
     """
 
-    def __init__(self, store, *limits, window=MOST_BATCHES, consumes_per_s=None):
-        self.store, self.consumes_per_s = store, consumes_per_s
+    def __init__(self, store, *limits, window=MOST_BATCHES, consumes_per_s=None, batch=1):
+        self.store, self.consumes_per_s, self.batch = store, consumes_per_s, batch
         self.workers = [Worker(limit, window) for limit in limits]
         for number, limit in enumerate(limits):
-            limit.leads, limit.fetched = number == 0, self.fetched
+            limit.leads = number == 0
+            limit.progress = self._progress
         self.now_s, self.log = 0.0, []
         self._events, self._count = [], 0
 
@@ -125,10 +129,14 @@ class Simulation:
         """Fetches of all workers so far."""
         return sum(each.done for each in self.workers)
 
+    def _progress(self):
+        return [(each.done, each.starved) for each in self.workers]
+
     def _consumed(self):
         """Samples that the consumer has taken from each worker."""
         ready = min(each.done for each in self.workers)
-        return ready if self.consumes_per_s is None else min(ready, self.now_s * self.consumes_per_s)
+        ready = ready if self.consumes_per_s is None else min(ready, self.now_s * self.consumes_per_s)
+        return ready // self.batch * self.batch
 
     def rate(self, start_s, end_s):
         """Fetches per second between two moments."""

@@ -30,7 +30,6 @@ def test_the_first_worker_learns_for_all_and_the_others_follow():
             for run in worker.in_flight():
                 worker.end(run, b"body")
     assert [each.fetch_workers for each in board.read()] == [64, 64]
-    assert board.worker(1).fetched() == sum(each.fetches for each in board.read())
 
 
 def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_not_heard_of_the_last_one():
