@@ -88,6 +88,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
     def _shutdown_workers(self) -> None:
         if self._shutdown or self._process != os.getpid():  # a forked process inherits an iterator, and no worker
             return
+        if not all(worker.is_alive() for worker in self._workers):
+            worker_watch.free_event_of_the_dead(self._workers_done_event)
         super()._shutdown_workers()
         if self._shutdown:  # else torch leaves it to the end of the interpreter
             self.after_shutdown()  # type: ignore[unreachable]  # no: torch has set it
@@ -143,6 +145,8 @@ class MultiProcessIter(_MultiProcessingDataLoaderIter):
 
     def _raise_of_ended(self, timeout_s: float, pipes: list[Any]) -> None:
         ended = self._watch.ended(timeout_s, pipes)
+        if ended:
+            worker_watch.free_event_of_the_dead(self._workers_done_event)
         for number, worker in enumerate(self._workers):
             if worker in ended and self._workers_status[number]:
                 self._mark_worker_as_unavailable(number)

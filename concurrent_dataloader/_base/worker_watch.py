@@ -92,6 +92,17 @@ def free_lock_of_the_dead(results: Any) -> None:
         lock.release()
 
 
+def free_event_of_the_dead(done: Any) -> None:
+    """Frees the lock within an event that the workers ask, if one that was killed has taken it along.
+
+    To be called when a worker is dead, before the event is asked or set. A live worker holds the lock for microseconds;
+    even if it is stopped meanwhile, it does no more than look at the event.
+    """
+    lock = done._cond._lock  # of all versions since Python 3.3
+    lock.acquire(timeout=_REAP_S)
+    lock.release()
+
+
 def describe_ends(workers: Sequence[BaseProcess]) -> str:
     """Says of workers that have ended how they did, in words that scripts look for in torch's errors."""
     if len(workers) > 1:

@@ -74,12 +74,14 @@ def test_a_death_between_two_epochs_of_persistent_workers_is_told_by_the_next_an
             iter(loader)
 
 
-@pytest.mark.parametrize("writing", [False, True])
-def test_who_goes_on_after_a_death_is_told_once_and_gets_what_the_other_worker_reads(writing):
+@pytest.mark.parametrize("held", ["nothing", "the queue's lock", "the event's lock"])
+def test_who_goes_on_after_a_death_is_told_once_and_gets_what_the_other_worker_reads(held):
     batches = iter(DataLoader(Scripted(24, {}), batch_size=2, num_workers=2, prefetch_factor=2))
     next(batches)
-    if writing:
+    if held == "the queue's lock":
         batches._worker_result_queue._wlock.acquire()  # as the worker had done that is killed while it writes
+    if held == "the event's lock":
+        batches._workers_done_event._cond._lock.acquire()  # as it does before each batch, to see whether it is to end
     _kill_first_worker(batches)
     errors, rest = [], []
     while True:
@@ -92,6 +94,17 @@ def test_who_goes_on_after_a_death_is_told_once_and_gets_what_the_other_worker_r
     assert len(errors) == 1
     assert set(range(2, 4)) | set(range(6, 8)) <= set(rest)
     assert rest == sorted(set(rest))
+
+
+def test_workers_are_shut_down_also_where_one_was_killed_as_it_asked_whether_to_end():
+    batches = iter(DataLoader(Scripted(24, {}), batch_size=2, num_workers=2))
+    next(batches)
+    others = batches._workers[1:]
+    batches._workers_done_event._cond._lock.acquire()
+    _kill_first_worker(batches)
+    del batches
+    gc.collect()
+    assert not any(worker.is_alive() for worker in others)
 
 
 def test_a_batch_of_a_dead_worker_that_comes_when_it_was_passed_over_is_dropped():
