@@ -45,6 +45,7 @@ class _Measurement:
     before: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, now_s: float, latency_s: float, progress: Progress) -> None:
+        """Takes in a fetch that ended."""
         if self.skip > 0:
             self.skip -= 1
         elif self.start_s is None:
@@ -54,9 +55,11 @@ class _Measurement:
 
     @property
     def ended(self) -> int:
+        """Fetches that count."""
         return len(self.latencies_s)
 
     def elapsed_s(self, now_s: float) -> float:
+        """Seconds in which they ended."""
         return 0.0 if self.start_s is None else now_s - self.start_s
 
     def is_saturated(self, after: list[tuple[float, float]]) -> bool:

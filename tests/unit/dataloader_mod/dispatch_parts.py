@@ -35,7 +35,7 @@ def make_worker(board, number, clock, *, hedging=False, **options):
     """The dispatcher of one worker of several, which share a board; the first one leads."""
     counters = board.worker(number)
     return Dispatcher(
-        ConcurrencyLimit(64, leads=counters.is_first, **options),
+        ConcurrencyLimit(64, leads=counters.is_first, progress=counters.progress, **options),
         HedgePolicy(enabled=hedging),
         DirectReading(possible=False),
         counters,

@@ -24,12 +24,17 @@ def test_the_first_worker_learns_for_all_and_the_others_follow():
     workers = [make_worker(board, number, clock, adaptive=True) for number in (0, 1)]
     for worker in workers:
         worker.add(map(Fetch, range(100_000)))
-    while board.read()[0].fetch_workers < 64:
+    limits = []
+    for _ in range(40):
         clock.now_s += 0.1  # a store that answers all that is in flight at once
         for worker in workers:
             for run in worker.in_flight():
                 worker.end(run, b"body")
-    assert [each.fetch_workers for each in board.read()] == [64, 64]
+        limits.append([each.fetch_workers for each in board.read()])
+    assert limits[0] == [8, 8]  # after the first wave
+    assert limits[-1] == [64, 64]
+    assert board.worker(1).progress() == [(each.fetches, each.starved) for each in board.read()]
+    assert all(each.fetches for each in board.read())
 
 
 def test_amid_refusals_a_given_number_follows_the_first_workers_unless_that_has_not_heard_of_the_last_one():
