@@ -31,13 +31,14 @@ def test_auto_comes_near_the_best_fixed_number_within_five_seconds_without_much_
 
 @pytest.mark.parametrize(("latency_s", "capacity"), [(0.001, 6000), (0.01, 6000), (0.01, 13000), (0.03, 6000)])
 def test_on_a_busy_machine_two_workers_do_not_outbid_each_other(latency_s, capacity):
-    needed = capacity * latency_s / 2  # of each worker, by Little's law
+    needed = max(capacity * latency_s / 2, FIRST_AUTO_FETCHES)  # of each worker, by Little's law
     limits = []
     for seed in (1, 2, 3):
         learnt = Simulation(BusyStore(latency_s, capacity, seed=seed), auto(), auto()).run(10)
         assert learnt.rate(5, 10) >= 0.9 * capacity
         limits.append(mean(limit for at_s, _, limit in learnt.log if at_s > 5))
-    assert mean(limits) <= max(2 * needed, 2 * FIRST_AUTO_FETCHES)
+    assert mean(limits) <= 2 * needed
+    assert max(limits) <= 2 * needed * 1.05  # 3 of 48 seeds come to more than twice, 2.06 times at most
 
 
 def test_a_worker_that_follows_takes_over_what_is_learnt():
