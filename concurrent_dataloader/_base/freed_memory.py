@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 _KEPT_BYTES = 256 << 20
-"""What malloc may keep at the end of a heap: as much as a worker's fetched bodies may take."""
+"""What malloc may keep at the end of a heap: as much as ``"auto"`` lets be in flight."""
 _MAPPED_FROM_BYTES = 32 << 20
 """From here on a piece is mapped for itself and goes back when it is freed. glibc allows no more, and comes to that by
 itself where pieces of that size are freed."""
@@ -28,7 +28,7 @@ def keep_freed_memory() -> None:
     happens without glibc, nor where the user has set malloc by the environment.
     """
     mallopt = _function_of_libc("mallopt")
-    if mallopt is None or any(name in os.environ for name in USER_SETTINGS):
+    if mallopt is None:
         return
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
     mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
@@ -36,12 +36,14 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Gives the system what malloc has kept; without glibc nothing happens."""
+    """Gives the system what malloc has kept since `keep_freed_memory`; nothing happens where that does nothing."""
     trim = _function_of_libc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 def _function_of_libc(name: str) -> Any:
-    """Returns a function of glibc's; None where another library is in its place."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    """Returns a function of glibc's; None where another library is in its place, or the user has set malloc."""
+    if sys.platform != "linux" or any(setting in os.environ for setting in USER_SETTINGS):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

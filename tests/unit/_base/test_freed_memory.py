@@ -79,6 +79,15 @@ def test_what_the_user_has_set_stays(setting: str) -> None:
     assert faults > PAGES / 2
 
 
+def test_what_the_user_has_malloc_keep_is_not_given_back() -> None:
+    faults = faults_in_a_process(
+        "(faults_of_new_bodies(), give_back_freed_memory(), faults_of_new_bodies(times=1))[2]",
+        MALLOC_TRIM_THRESHOLD_=str(256 << 20),
+        MALLOC_MMAP_THRESHOLD_=str(32 << 20),
+    )
+    assert faults < PAGES / 20
+
+
 def test_what_was_kept_goes_back_when_it_is_told_to() -> None:
     faults = faults_in_a_process(
         "(keep_freed_memory(), faults_of_new_bodies(), give_back_freed_memory(), faults_of_new_bodies(times=1))[3]"
