@@ -106,7 +106,7 @@ class BatchReader:
             began_s = time.monotonic()
             self._stall_watch.progress(began_s)
             try:
-                value = self._do(fetch) if fetch.is_direct else self._wait_for(fetch)
+                value = self._do(fetch) if self._is_mine(fetch) else self._wait_for(fetch)
             finally:
                 fetched_s = time.monotonic()
                 self._wait_s += fetched_s - began_s
@@ -124,6 +124,10 @@ class BatchReader:
         except Exception as error:  # the dataset's, of any kind, which goes on with a note
             add_note_once(error, f"while loading {self._plan.name_of(fetch.index)}")
             raise
+
+    def _is_mine(self, fetch: Fetch) -> bool:
+        """Whether this thread is to do a fetch itself; from now on nobody else does it then."""
+        return fetch.is_direct and self._direct_run is not None and self._direct_run.take_next()
 
     def _do(self, fetch: Fetch) -> Any:
         assert self._direct_run is not None

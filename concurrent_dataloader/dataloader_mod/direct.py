@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from concurrent_dataloader.dataloader_mod.pending import Fetch
@@ -25,9 +27,9 @@ class DirectReading:
 
     A file in the page cache is read in some 10 us, and an object in the loader's own cache too; handing such a fetch to
     a pool thread costs more than that. A folder may as well lie on a network, though, and an object be missing in the
-    cache. So after `FIRST_TRY` fast fetches of the pool the reading thread does them
-    itself, as long as they take less than 150 us on average. Where they do not, the pool takes over again, and the next
-    try is twice as many fetches away.
+    cache. So after `FIRST_TRY` fast fetches of the pool the reading thread does them itself, as long as they take less
+    than 150 us on average. Where they do not, the pool takes over again, and the next try is twice as many fetches
+    away.
 
     It begins with `begin`, between two batches, and never while the reading thread waits for one: what the pool does
     not start then would be started by nobody.
@@ -76,6 +78,8 @@ class DirectReading:
 class DirectRun:
     """The fetches of one batch that the reading thread does itself, in order.
 
+    Each is taken off a queue by the reading thread, or by who gives the work back, and so is never done by both.
+
     It is also what a store reports to (`request_events.RequestListener`).
 
     Args:
@@ -90,19 +94,26 @@ class DirectRun:
         current: What is being fetched, and since when in monotonic seconds; None while nothing is.
     """
 
-    __slots__ = ("_begun", "_fetches", "_on_retry", "_policy", "current", "ended", "failed", "size_bytes")
+    __slots__ = ("_on_retry", "_policy", "_waiting", "current", "ended", "failed", "size_bytes")
 
     def __init__(self, fetches: list[Fetch], policy: DirectReading, on_retry: Callable[[bool], None]) -> None:
         for fetch in fetches:
             fetch.is_direct = True
-        self._fetches, self._policy, self._on_retry = fetches, policy, on_retry
-        self._begun = self.ended = self.failed = self.size_bytes = 0
+        self._waiting, self._policy, self._on_retry = deque(fetches), policy, on_retry
+        self.ended = self.failed = self.size_bytes = 0
         self.current: tuple[Fetch, float] | None = None
 
+    def take_next(self) -> bool:
+        """Takes the next fetch for the reading thread; returns False if it has just been given up."""
+        try:
+            self._waiting.popleft()
+        except IndexError:
+            return False
+        return True
+
     def carry_out(self, call: Callable[[Any], Any], fetch: Fetch) -> tuple[Any, bool]:
-        """Does a fetch; returns its value, and whether the ones after it are to be done here too."""
+        """Does a fetch that was taken; returns its value, and whether the ones after it are to be done here too."""
         began_s = time.monotonic()
-        self._begun += 1
         self.current = fetch, began_s
         try:
             value = call(fetch.index)
@@ -116,8 +127,11 @@ class DirectRun:
         return value, self._policy.fetched(time.monotonic() - began_s)
 
     def give_up(self) -> list[Fetch]:
-        """Returns what has not begun; it is no longer direct."""
-        rest = self._fetches[self._begun :]
+        """Returns what the reading thread has not taken, the last first; it is no longer direct."""
+        rest = []
+        with suppress(IndexError):
+            while True:
+                rest.append(self._waiting.pop())
         for fetch in rest:
             fetch.is_direct = False
         return rest

@@ -229,7 +229,7 @@ class Dispatcher:
     def _give_back(self, run: DirectRun | None, now_s: float) -> list[Run]:
         self._direct.stop()
         if run is not None:
-            self._backlog.extendleft(reversed(run.give_up()))
+            self._backlog.extendleft(run.give_up())
         return self._release(now_s)
 
     def _release(self, now_s: float) -> list[Run]:

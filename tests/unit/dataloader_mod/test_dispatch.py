@@ -85,6 +85,7 @@ def carry_out(direct, fetch, clock, seconds=0.0):
         clock.now_s += seconds
         return bytes(index)
 
+    assert direct.take_next()
     return direct.carry_out(call, fetch)
 
 
@@ -134,7 +135,7 @@ def test_the_pool_gets_back_what_the_reading_thread_has_not_begun_oldest_first()
 
 
 def test_a_reading_thread_that_is_stuck_is_rescued_by_the_pool():
-    dispatcher, clock, _ = make_direct()
+    dispatcher, clock, board = make_direct()
     fetches = [Fetch(index) for index in range(3)]
     dispatcher.add(fetches)
     direct = dispatcher.take_over(fetches)
@@ -146,8 +147,15 @@ def test_a_reading_thread_that_is_stuck_is_rescued_by_the_pool():
         clock.now_s = time.monotonic() + STUCK_S
         started.extend(dispatcher.rescue())
 
+    assert direct.take_next()
     direct.carry_out(call, fetches[0])
     assert indices(started) == [1, 2]
+    assert dispatcher.give_back(direct) == []  # the pool has it all
+    assert not direct.take_next()
+    for run in started:
+        dispatcher.end(run, b"")
+    assert dispatcher.running == 0
+    assert board.read()[0].fetches == FIRST_TRY + 2
 
 
 def test_a_reading_thread_that_waits_long_for_the_pool_is_rescued_too():
@@ -171,6 +179,7 @@ def test_a_direct_fetch_that_fails_is_counted():
     fetches = [Fetch(0)]
     dispatcher.add(fetches)
     direct = dispatcher.take_over(fetches)
+    assert direct.take_next()
     with pytest.raises(ZeroDivisionError):
         direct.carry_out(lambda index: 1 / index, fetches[0])
     dispatcher.end_direct(direct)
