@@ -36,7 +36,7 @@ class FetchOptions:
         batch_pool: Batches of one worker whose samples may be in flight at once; ``None`` means ``prefetch_factor``.
         on_error: ``"raise"``, ``"skip"`` or a callable ``(index, error) -> sample``.
         max_error_rate: Share of an epoch's samples that may be skipped or replaced, from 0 to 1.
-        hedging: Whether slow fetches of two-phase datasets are sent a second time.
+        hedging: Whether slow fetches of two-phase datasets are sent again.
         stall_timeout: Seconds without a sample after which a worker warns; None: it never does.
 
     Raises:

@@ -45,7 +45,7 @@ class BackOff:
 
     @property
     def is_active(self) -> bool:
-        """Whether the store has refused requests for their rate a short while ago."""
+        """Whether the limit is still that of a store that refuses; `end` sets it free."""
         return self._refused_s is not None
 
     def completed(self, now_s: float) -> None:

@@ -58,10 +58,9 @@ class ConcurrencyLimit:
         self._steering = Steering(self.maximum)
         self._back_off = BackOff()
 
-    @property
-    def is_throttled(self) -> bool:
+    def is_throttled(self, now_s: float) -> bool:
         """Whether the store has refused requests for their rate a short while ago."""
-        return self._back_off.is_active
+        return self._back_off.is_active and not self._back_off.forgives(now_s)
 
     def completed(self, now_s: float, latency_s: float) -> None:
         """Takes in a fetch that ended well.
@@ -80,7 +79,7 @@ class ConcurrencyLimit:
 
     def follow(self, limit: int) -> None:
         """Takes over the limit of the worker that leads, where this one is to follow it at present."""
-        follows = self.in_order if self.is_throttled else self.adaptive
+        follows = self.in_order if self._back_off.is_active else self.adaptive
         if follows and not self._in_first_wave:
             self.value = min(limit, self.maximum)
 

@@ -43,8 +43,8 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         num_fetch_workers: Samples fetched at once in each worker process, or in the main process with
             ``num_workers=0``. ``None`` (default): ``"auto"`` for two-phase datasets, 1 for all others. ``"auto"``
             fetches a first batch of up to 64 samples at once, goes on with 8, raises the number until fetches queue (to
-            256 and about 256 MiB at most), and lowers it when the store refuses requests for their rate; `stats`
-            shows it. A number that is given is lowered for such refusals only.
+            256 at most, and about 256 MiB of what tells its size), and lowers it when the store refuses requests for
+            their rate; `stats` shows it. A number that is given is lowered for such refusals only.
         fetch_impl: ``"threaded"`` (default), ``"asyncio"`` (awaits the dataset's ``afetch`` or async ``__getitem__``;
             a dataset without either is read by threads) or ``"vanilla"`` (torch's own path, untouched).
         batch_pool: Batches of one worker whose samples may be in flight at once. More than ``prefetch_factor`` has that
@@ -59,8 +59,9 @@ class DataLoader(torch_private.LoaderBase[T_co]):
             ``__getitems__``. A skipped sample makes its batch shorter; none is taken from elsewhere in its place.
         max_error_rate: Share of an epoch's samples, from 0 to 1, that ``on_error`` may skip or replace; the batch
             with one more raises a `DatasetError`, the same in every run. Default 0.5.
-        hedging: Send a slow ``fetch`` of a two-phase dataset a second time, and take the first answer; at most 5 % more
-            requests, and never for objects above about 1 MiB. Default True.
+        hedging: Send a slow ``fetch`` of a two-phase dataset again, twice at most, and take the first answer; at most
+            5 % more requests and bytes, and none where the recent objects have more than 1 MiB on average. Default
+            True.
         stall_timeout: Seconds without a sample after which a process warns (in its log) of what it waits for: the
             fetches in flight with key, age and attempts, and the stacks of its threads. Default 120; None: never.
         **others: As torch's, position included.

@@ -20,7 +20,8 @@ from concurrent_dataloader.dataloader_mod.sizes import size_of
 from concurrent_dataloader.dataloader_mod.stats import Counters
 
 MAX_AUTO_BYTES = 256 << 20
-"""Bytes that ``"auto"`` lets be in flight or wait for `process`, per process: a few of the largest objects."""
+"""Bytes that ``"auto"`` lets be in flight or wait for `process`, per process: a few of the largest objects. Of what
+waits, bodies from `LARGE_BYTES` on count; smaller ones are bounded by the number of batches."""
 _EXTRA_PART = 4  # further attempts out at once: this part of the limit, so that a store that hangs takes few threads
 _LOOK_AGAIN_S = 0.5  # between two looks for slow fetches while nothing is known of the latencies
 _SHORTEST_LOOK_S = 0.005  # a look takes some 10 us
@@ -55,8 +56,8 @@ class Dispatcher:
         hedging: When to send a fetch again.
         direct: When the reading thread fetches by itself.
         counters: Where to count.
-        max_bytes: Bytes in flight or fetched and not yet taken, about, at which no more is started; None: no bound. One
-            fetch is always in flight, so that an object above the bound is read all the same.
+        max_bytes: Bytes in flight, or in large bodies that nobody has taken yet, about, at which no more is started;
+            None: no bound. One fetch is always in flight, so that an object above the bound is read all the same.
         clock: Monotonic seconds.
     """
 
@@ -100,6 +101,7 @@ class Dispatcher:
         now_s, size_bytes = self._clock(), size_of(value)
         with self._lock:
             fetch = run.fetch
+            again = self._again.get(fetch)
             others = self._other_runs(fetch)
             if fetch not in self._out or (error is not None and others):
                 self._extra -= 1  # too late, or the other run may still succeed
@@ -107,6 +109,8 @@ class Dispatcher:
             del self._out[fetch]
             if error is None:
                 self._note_success(run, size_bytes, now_s)
+                if again is not None:
+                    self._hedging.charge(again, size_bytes, self._recent.mean_size_bytes)
             elif not isinstance(error, FetchCancelled):
                 self._counters.add(stats.FAILURES)
             if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
@@ -181,7 +185,7 @@ class Dispatcher:
         with self._lock:
             if self._direct.active:
                 return [], STUCK_S
-            delay_s = None if self._limit.is_throttled else self._hedging.delay_s(self._recent)
+            delay_s = None if self._limit.is_throttled(now_s) else self._hedging.delay_s(self._recent)
             if delay_s is None:
                 return [], _LOOK_AGAIN_S
             slow = itertools.takewhile(lambda run: now_s - run.started_s >= delay_s, self._out.values())

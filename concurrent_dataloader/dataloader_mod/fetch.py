@@ -25,7 +25,7 @@ def make_pool(plan: FetchPlan, dispatcher: Dispatcher, size: int) -> FetchPool:
     Args:
         plan: Says what one fetch is.
         dispatcher: Decides what runs.
-        size: Fetches in flight at the most, second attempts aside.
+        size: Fetches in flight at the most, further attempts aside.
     """
     if plan.prepare is not None:
         plan.prepare(size)

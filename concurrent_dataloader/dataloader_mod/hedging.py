@@ -31,7 +31,7 @@ class HedgePolicy:
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
-        self._budget = 0  # in fetches
+        self._budget = 0  # in fetches; below 0: that many are still to pay
 
     def delay_s(self, recent: RecentFetches) -> float | None:
         """Returns the age in seconds at which a fetch counts as slow; None: nothing is sent again at present."""
@@ -49,6 +49,14 @@ class HedgePolicy:
             return False
         self._budget -= FETCHES_PER_HEDGE
         return True
+
+    def charge(self, again: SentAgain, size_bytes: int, mean_bytes: float) -> None:
+        """Takes the rest of the price of a body that was sent again and turned out larger than others.
+
+        Where few objects are large, these are the slow ones. So the bytes that come twice are 5 % at the most, too.
+        """
+        if size_bytes > mean_bytes > 0:
+            self._budget -= round((again.sent - 1) * FETCHES_PER_HEDGE * (size_bytes / mean_bytes - 1))
 
 
 class SentAgain:

@@ -39,11 +39,6 @@ class Fetch:
         self._error: BaseException | None = None
 
     @property
-    def is_answered(self) -> bool:
-        """Whether `take` would return at once."""
-        return not self._answered.locked()
-
-    @property
     def is_claimed(self) -> bool:
         """Whether an answer was given, so that work on this fetch would be in vain."""
         return self._claim.locked()

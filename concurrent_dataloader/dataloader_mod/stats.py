@@ -22,8 +22,8 @@ class WorkerStats:
         failures: Fetches that failed in the end.
         retries: Requests that a store tried again.
         throttled: Those of them that the store had refused for their rate.
-        hedges: Slow fetches that were sent a second time.
-        hedges_won: Those of them whose second attempt was first.
+        hedges: Further attempts at slow fetches.
+        hedges_won: Those of them that were first.
         wait_s: Seconds in which the worker had nothing to do but wait for fetches.
         process_s: Seconds in which it made samples of what was fetched.
         in_flight: Fetches in flight now.

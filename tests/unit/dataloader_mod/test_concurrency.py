@@ -166,7 +166,7 @@ def test_the_throughput_comes_back_within_seconds_once_the_store_allows_all_agai
         store.allowed = None
         throttled.run(20)
         assert throttled.rate(18, 20) >= 1500
-        assert not throttled.workers[0].limit.is_throttled
+        assert not throttled.workers[0].limit.is_throttled(20)
 
 
 @pytest.mark.parametrize(("latency_s", "batch", "workers"), [(0.1, 64, 1), (0.1, 64, 2), (0.1, 32, 1), (0.03, 64, 2)])

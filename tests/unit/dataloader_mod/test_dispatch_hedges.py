@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from dispatch_parts import ignore, indices, make, with_known_latency
 
+from concurrent_dataloader.dataloader_mod.back_off import FORGIVEN_S
 from concurrent_dataloader.dataloader_mod.pending import Fetch
 
 
@@ -67,7 +68,7 @@ def test_of_two_attempts_the_one_that_succeeds_wins_over_the_one_that_fails(fail
     (second,) = dispatcher.due_hedges()[0]
     bad, good = (first, second) if failing == "first" else (second, first)
     dispatcher.end(bad, error=TimeoutError())
-    assert not first.fetch.is_answered
+    assert not first.fetch.is_claimed
     dispatcher.end(good, "body")
     assert first.fetch.take(ignore) == "body"
     assert dispatcher.running == 0
@@ -116,3 +117,31 @@ def test_large_objects_are_never_sent_again():
     dispatcher.add([Fetch("slow")])
     clock.now_s += 10
     assert dispatcher.due_hedges()[0] == []
+
+
+def test_a_body_larger_than_others_that_was_sent_again_is_paid_for_by_its_bytes():
+    dispatcher, clock, _ = with_known_latency()  # bodies of 4 bytes
+    (large,) = dispatcher.add([Fetch("large")])
+    clock.now_s += 0.2
+    (second,) = dispatcher.due_hedges()[0]
+    dispatcher.end(large, bytes(64))
+    dispatcher.end(second, bytes(64))
+    hedged = []
+    for _ in range(250):
+        (run,) = dispatcher.add([Fetch("small")])
+        clock.now_s += 0.2
+        hedged.append(dispatcher.due_hedges()[0])
+        clock.now_s -= 0.1  # so that the recent latencies stay what they were
+        dispatcher.end(run, b"body")
+    assert hedged.index(next(filter(None, hedged))) in range(150, 250)  # 64 bytes are 14 times the mean: 280 fetches
+
+
+def test_a_fetch_that_hangs_is_sent_again_once_refusals_are_long_past_though_nothing_else_ends():
+    dispatcher, clock, _ = with_known_latency()
+    (hanging,) = dispatcher.add([Fetch("slow")])
+    for _ in range(20):
+        dispatcher.retried(hanging, throttled=True)
+    clock.now_s += 0.99 * FORGIVEN_S
+    assert dispatcher.due_hedges()[0] == []
+    clock.now_s += 0.02 * FORGIVEN_S
+    assert indices(dispatcher.due_hedges()[0]) == ["slow"]
