@@ -60,8 +60,8 @@ class DataLoader(torch_private.LoaderBase[T_co]):
         max_error_rate: Share of an epoch's samples, from 0 to 1, that ``on_error`` may skip or replace; the batch
             with one more raises a `DatasetError`, the same in every run. Default 0.5.
         hedging: Send a slow ``fetch`` of a two-phase dataset again, twice at most, and take the first answer; at most
-            5 % more requests and bytes, and none where the recent objects have more than 1 MiB on average. Default
-            True.
+            5 % more requests, none where the recent objects have more than 1 MiB on average, and few for large ones
+            among small ones. Default True.
         stall_timeout: Seconds without a sample after which a process warns (in its log) of what it waits for: the
             fetches in flight with key, age and attempts, and the stacks of its threads. Default 120; None: never.
         **others: As torch's, position included.

@@ -13,7 +13,7 @@ from concurrent_dataloader.dataloader_mod import stats
 from concurrent_dataloader.dataloader_mod.back_off import FORGIVEN_S
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, DirectRun
-from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, MOST_RUNS, HedgePolicy, SentAgain
+from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, HedgePolicy, SentAgain
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
 from concurrent_dataloader.dataloader_mod.sizes import size_of
@@ -109,8 +109,7 @@ class Dispatcher:
             del self._out[fetch]
             if error is None:
                 self._note_success(run, size_bytes, now_s)
-                if again is not None:
-                    self._hedging.charge(again, size_bytes, self._recent.mean_size_bytes)
+                self._hedging.charge(again, size_bytes, self._recent.mean_size_bytes)
             elif not isinstance(error, FetchCancelled):
                 self._counters.add(stats.FAILURES)
             if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
@@ -169,7 +168,7 @@ class Dispatcher:
                 now_s = self._clock()
                 if self._limit.is_throttling(now_s):
                     self._counters.throttled_s = now_s
-                    self._back_off()
+                    self._heed_refusals()
 
     def taken(self, fetch: Fetch) -> list[Run]:
         """Takes in that the answer of a fetch has been taken, or never will be; idempotent."""
@@ -185,11 +184,12 @@ class Dispatcher:
         with self._lock:
             if self._direct.active:
                 return [], STUCK_S
+            self._heed_refusals()
             delay_s = None if self._limit.is_throttled(now_s) else self._hedging.delay_s(self._recent)
             if delay_s is None:
                 return [], _LOOK_AGAIN_S
             slow = itertools.takewhile(lambda run: now_s - run.started_s >= delay_s, self._out.values())
-            due = [self._hedge(run, now_s) for run in slow if self._may_hedge(run.fetch, now_s - delay_s)]
+            due = [self._hedge(run, now_s) for run in slow if self._may_hedge(run, now_s - delay_s)]
             self._counters.add(stats.HEDGES, len(due))
             return due, min(_LOOK_AGAIN_S, max(_SHORTEST_LOOK_S, delay_s * _LOOK_PART))
 
@@ -214,19 +214,17 @@ class Dispatcher:
             del self._again[fetch]
         return again.live
 
-    def _may_hedge(self, fetch: Fetch, slow_since_s: float) -> bool:
+    def _may_hedge(self, first: Run, slow_since_s: float) -> bool:
         """Whether a slow fetch may be sent again; if so, that is paid for."""
-        again = self._again.get(fetch)
-        if again is not None and (again.sent >= MOST_RUNS or again.last_s > slow_since_s):
+        again = self._again.get(first.fetch)
+        may_pause = first.retries and self._limit.is_low  # as the store has told it
+        if may_pause or (again is not None and not again.may_follow(slow_since_s)):
             return False
         most = max(2, self._limit.value // _EXTRA_PART)
-        return not fetch.is_claimed and self._extra < most and self._hedging.spend()
+        return not first.fetch.is_claimed and self._extra < most and self._hedging.spend()
 
     def _hedge(self, first: Run, now_s: float) -> Run:
-        again = self._again.setdefault(first.fetch, SentAgain(first.started_s))
-        again.live += 1
-        again.sent += 1
-        again.last_s = now_s
+        self._again.setdefault(first.fetch, SentAgain(first.started_s)).add(now_s)
         self._extra += 1
         return Run(self, first.fetch, now_s, is_hedge=True)
 
@@ -237,8 +235,7 @@ class Dispatcher:
         return self._release(now_s)
 
     def _release(self, now_s: float) -> list[Run]:
-        if self._counters.throttled_s != self._seen_throttled_s:
-            self._back_off()  # another worker's requests were refused: this one's would be next
+        self._heed_refusals()
         started: list[Run] = []
         backlog, room = self._backlog, self._room()
         while backlog and (room > 0 or backlog[0].is_claimed):
@@ -293,7 +290,10 @@ class Dispatcher:
         self._held_bytes -= fetch.size_bytes
         fetch.size_bytes = 0
 
-    def _back_off(self) -> None:
+    def _heed_refusals(self) -> None:
+        """Takes in the last refusal of any worker: another one's is a sign that this one's would be next."""
+        if self._counters.throttled_s == self._seen_throttled_s:
+            return
         self._seen_throttled_s, now_s = self._counters.throttled_s, self._clock()
         if now_s - self._seen_throttled_s < FORGIVEN_S:  # else this worker had nothing to do for that long
             self._limit.throttled(now_s, self._recent.median_s)

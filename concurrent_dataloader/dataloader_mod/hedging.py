@@ -18,6 +18,7 @@ each second, and since batches keep their order all others wait for it. Thrice i
 _LEAST_KNOWN = 32  # fetches before which the percentile means nothing
 _SHORTEST_DELAY_S = 0.01  # below it, the scheduling of busy threads is what one would chase
 _MOST_SAVED = 32 * FETCHES_PER_HEDGE  # what a calm stretch may save up for a burst
+_MOST_OWED = 32 * FETCHES_PER_HEDGE  # after a large body was sent again
 
 
 class HedgePolicy:
@@ -50,13 +51,15 @@ class HedgePolicy:
         self._budget -= FETCHES_PER_HEDGE
         return True
 
-    def charge(self, again: SentAgain, size_bytes: int, mean_bytes: float) -> None:
+    def charge(self, again: SentAgain | None, size_bytes: int, mean_bytes: float) -> None:
         """Takes the rest of the price of a body that was sent again and turned out larger than others.
 
-        Where few objects are large, these are the slow ones. So the bytes that come twice are 5 % at the most, too.
+        Where few objects are large, these are the slow ones, and would be sent again and again. It is bounded, so that
+        small ones are sent again at last.
         """
-        if size_bytes > mean_bytes > 0:
-            self._budget -= round((again.sent - 1) * FETCHES_PER_HEDGE * (size_bytes / mean_bytes - 1))
+        if again is not None and size_bytes > mean_bytes > 0:
+            rest = round((again.sent - 1) * FETCHES_PER_HEDGE * (size_bytes / mean_bytes - 1))
+            self._budget = max(-_MOST_OWED, self._budget - rest)
 
 
 class SentAgain:
@@ -73,3 +76,13 @@ class SentAgain:
     def __init__(self, first_s: float) -> None:
         self.live = self.sent = 1
         self.last_s = first_s
+
+    def may_follow(self, slow_since_s: float) -> bool:
+        """Whether the last run is slow, too, and there may be another."""
+        return self.sent < MOST_RUNS and self.last_s <= slow_since_s
+
+    def add(self, now_s: float) -> None:
+        """Takes in that another run begins."""
+        self.live += 1
+        self.sent += 1
+        self.last_s = now_s

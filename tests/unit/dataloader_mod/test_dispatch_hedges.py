@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dispatch_parts import ignore, indices, make, with_known_latency
+from dispatch_parts import Clock, ignore, indices, make, make_worker, with_known_latency
 
 from concurrent_dataloader.dataloader_mod.back_off import FORGIVEN_S
 from concurrent_dataloader.dataloader_mod.pending import Fetch
+from concurrent_dataloader.dataloader_mod.stats import StatsBoard
 
 
 def test_a_slow_fetch_is_sent_again_once_and_the_first_answer_wins():
@@ -138,10 +139,25 @@ def test_a_body_larger_than_others_that_was_sent_again_is_paid_for_by_its_bytes(
 
 def test_a_fetch_that_hangs_is_sent_again_once_refusals_are_long_past_though_nothing_else_ends():
     dispatcher, clock, _ = with_known_latency()
-    (hanging,) = dispatcher.add([Fetch("slow")])
+    _, refused = dispatcher.add([Fetch("hanging"), Fetch("refused")])
     for _ in range(20):
-        dispatcher.retried(hanging, throttled=True)
+        dispatcher.retried(refused, throttled=True)
     clock.now_s += 0.99 * FORGIVEN_S
     assert dispatcher.due_hedges()[0] == []
     clock.now_s += 0.02 * FORGIVEN_S
-    assert indices(dispatcher.due_hedges()[0]) == ["slow"]
+    assert indices(dispatcher.due_hedges()[0]) == ["hanging"]  # the other one may be pausing, as the store has told it
+
+
+def test_what_has_just_been_refused_to_another_worker_is_not_sent_again_by_this_one():
+    clock, board = Clock(), StatsBoard(2, [0.0] * StatsBoard.size(2))
+    refused, hanging = (make_worker(board, number, clock, hedging=True) for number in (0, 1))
+    for _ in range(100):
+        (run,) = hanging.add([Fetch(-1)])
+        clock.now_s += 0.1
+        hanging.end(run, b"body")
+    hanging.add([Fetch("slow")])
+    clock.now_s += 1
+    (run,) = refused.add([Fetch(0)])
+    for _ in range(3):
+        refused.retried(run, throttled=True)
+    assert hanging.due_hedges()[0] == []
