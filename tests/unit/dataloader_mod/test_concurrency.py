@@ -38,7 +38,7 @@ def test_on_a_busy_machine_two_workers_do_not_outbid_each_other(latency_s, capac
         assert learnt.rate(5, 10) >= 0.9 * capacity
         limits.append(mean(limit for at_s, _, limit in learnt.log if at_s > 5))
     assert mean(limits) <= 2 * needed
-    assert max(limits) <= 2 * needed * 1.05  # 3 of 48 seeds come to more than twice, 2.06 times at most
+    assert max(limits) <= 2 * needed * 1.05  # 5 of 48 seeds come to more than twice, to 2.06 times at most
 
 
 def test_a_worker_that_follows_takes_over_what_is_learnt():
