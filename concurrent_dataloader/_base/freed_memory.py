@@ -27,7 +27,7 @@ def keep_freed_memory() -> None:
     A body of 1 MB in new memory costs 256 page faults and as many pages of zeros, more than copying it does. Nothing
     happens without glibc, nor where the user has set malloc by the environment.
     """
-    mallopt = _function_of_libc("mallopt")
+    mallopt = _function_of_malloc("mallopt")
     if mallopt is None:
         return
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
@@ -37,12 +37,12 @@ def keep_freed_memory() -> None:
 
 def give_back_freed_memory() -> None:
     """Gives the system what malloc has kept since `keep_freed_memory`; nothing happens where that does nothing."""
-    trim = _function_of_libc("malloc_trim")
+    trim = _function_of_malloc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
-def _function_of_libc(name: str) -> Any:
+def _function_of_malloc(name: str) -> Any:
     """Returns a function of glibc's; None where another library is in its place, or the user has set malloc."""
     if sys.platform != "linux" or any(setting in os.environ for setting in USER_SETTINGS):
         return None

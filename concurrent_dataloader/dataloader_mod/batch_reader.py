@@ -106,7 +106,7 @@ class BatchReader:
             began_s = time.monotonic()
             self._stall_watch.progress(began_s)
             try:
-                value = self._do(fetch) if self._is_mine(fetch) else self._wait_for(fetch)
+                value = self._fetched(fetch)
             finally:
                 fetched_s = time.monotonic()
                 self._wait_s += fetched_s - began_s
@@ -125,15 +125,14 @@ class BatchReader:
             add_note_once(error, f"while loading {self._plan.name_of(fetch.index)}")
             raise
 
-    def _is_mine(self, fetch: Fetch) -> bool:
-        """Whether this thread is to do a fetch itself; from now on nobody else does it then."""
-        return fetch.is_direct and self._direct_run is not None and self._direct_run.take_next()
-
-    def _do(self, fetch: Fetch) -> Any:
-        assert self._direct_run is not None
-        value, go_on = self._direct_run.carry_out(self._plan.fetch, fetch)
+    def _fetched(self, fetch: Fetch) -> Any:
+        """Returns what a fetch gives: does it here where that is this thread's part, else waits for it."""
+        run = self._direct_run
+        if run is None or not fetch.is_direct or not run.take_next():
+            return self._wait_for(fetch)
+        value, go_on = run.carry_out(self._plan.fetch, fetch)
         if not go_on:
-            self._pool.start(self._dispatcher.give_back(self._direct_run))
+            self._pool.start(self._dispatcher.give_back(run))
         return value
 
     def _wait_for(self, fetch: Fetch) -> Any:

@@ -59,13 +59,13 @@ class ConcurrencyLimit:
         self._back_off = BackOff()
 
     @property
-    def is_low(self) -> bool:
+    def is_lowered(self) -> bool:
         """Whether it is still that of a store that refuses: no answer has come since the refusals are forgiven."""
         return self._back_off.is_active
 
     def is_throttled(self, now_s: float) -> bool:
         """Whether the store has refused requests for their rate a short while ago."""
-        return self.is_low and not self._back_off.forgives(now_s)
+        return self.is_lowered and not self._back_off.forgives(now_s)
 
     def completed(self, now_s: float, latency_s: float) -> None:
         """Takes in a fetch that ended well.
@@ -75,7 +75,7 @@ class ConcurrencyLimit:
             latency_s: How long it took, in seconds.
         """
         self._back_off.completed(now_s)
-        if self.is_low:
+        if self.is_lowered:
             self._recover(now_s)
         elif self._in_first_wave:
             self._take_back_first_wave(self.value - 1)
@@ -84,7 +84,7 @@ class ConcurrencyLimit:
 
     def follow(self, limit: int) -> None:
         """Takes over the limit of the worker that leads, where this one is to follow it at present."""
-        follows = self.in_order if self.is_low else self.adaptive
+        follows = self.in_order if self.is_lowered else self.adaptive
         if follows and not self._in_first_wave:
             self.value = min(limit, self.maximum)
 

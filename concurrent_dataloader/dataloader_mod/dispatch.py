@@ -16,6 +16,7 @@ from concurrent_dataloader.dataloader_mod.direct import STUCK_S, DirectReading, 
 from concurrent_dataloader.dataloader_mod.hedging import LARGE_BYTES, HedgePolicy, SentAgain
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
 from concurrent_dataloader.dataloader_mod.recent import RecentFetches
+from concurrent_dataloader.dataloader_mod.run import Run
 from concurrent_dataloader.dataloader_mod.sizes import size_of
 from concurrent_dataloader.dataloader_mod.stats import Counters
 
@@ -26,23 +27,6 @@ _EXTRA_PART = 4  # further attempts out at once: this part of the limit, so that
 _LOOK_AGAIN_S = 0.5  # between two looks for slow fetches while nothing is known of the latencies
 _SHORTEST_LOOK_S = 0.005  # a look takes some 10 us
 _LOOK_PART = 1 / 8  # of the age at which a fetch is slow: looks come that much too late at the most
-
-
-class Run:
-    """One attempt of the engine's at a fetch: what a pool thread or task carries out.
-
-    It is also what a store reports to (`request_events.RequestListener`).
-    """
-
-    __slots__ = ("_dispatcher", "fetch", "is_hedge", "retries", "started_s")
-
-    def __init__(self, dispatcher: Dispatcher, fetch: Fetch, started_s: float, *, is_hedge: bool = False) -> None:
-        self._dispatcher, self.fetch, self.started_s, self.is_hedge = dispatcher, fetch, started_s, is_hedge
-        self.retries = 0
-
-    def retrying(self, *, throttled: bool) -> None:
-        """Hears that the store tries again."""
-        self._dispatcher.retried(self, throttled=throttled)
 
 
 class Dispatcher:
@@ -109,7 +93,8 @@ class Dispatcher:
             del self._out[fetch]
             if error is None:
                 self._note_success(run, size_bytes, now_s)
-                self._hedging.charge(again, size_bytes, self._recent.mean_size_bytes)
+                if again is not None:
+                    self._hedging.charge(again, size_bytes, self._recent.mean_size_bytes)
             elif not isinstance(error, FetchCancelled):
                 self._counters.add(stats.FAILURES)
             if not fetch.settle(value, error):  # it was given up meanwhile, so nobody will take it
@@ -155,11 +140,6 @@ class Dispatcher:
                 return []
             return self._give_back(run, now_s)
 
-    def retried(self, run: Run, *, throttled: bool) -> None:
-        """Takes in that the store tries a run's request again."""
-        run.retries += 1
-        self._note_retry(throttled)
-
     def _note_retry(self, throttled: bool) -> None:
         with self._lock:
             self._counters.add(stats.RETRIES)
@@ -197,7 +177,7 @@ class Dispatcher:
         """Returns the first runs of what is in flight, oldest first: for messages."""
         with self._lock:
             current = self._direct_run.current if self._direct_run is not None else None
-            return [*([Run(self, *current)] if current else []), *self._out.values()]
+            return [*([Run(self._note_retry, *current)] if current else []), *self._out.values()]
 
     def close(self) -> None:
         """Starts nothing more; idempotent."""
@@ -217,7 +197,7 @@ class Dispatcher:
     def _may_hedge(self, first: Run, slow_since_s: float) -> bool:
         """Whether a slow fetch may be sent again; if so, that is paid for."""
         again = self._again.get(first.fetch)
-        may_pause = first.retries and self._limit.is_low  # as the store has told it
+        may_pause = first.retries and self._limit.is_lowered  # as the store has told it
         if may_pause or (again is not None and not again.may_follow(slow_since_s)):
             return False
         most = max(2, self._limit.value // _EXTRA_PART)
@@ -226,7 +206,7 @@ class Dispatcher:
     def _hedge(self, first: Run, now_s: float) -> Run:
         self._again.setdefault(first.fetch, SentAgain(first.started_s)).add(now_s)
         self._extra += 1
-        return Run(self, first.fetch, now_s, is_hedge=True)
+        return Run(self._note_retry, first.fetch, now_s, is_hedge=True)
 
     def _give_back(self, run: DirectRun | None, now_s: float) -> list[Run]:
         self._direct.stop()
@@ -241,7 +221,7 @@ class Dispatcher:
         while backlog and (room > 0 or backlog[0].is_claimed):
             fetch = backlog.popleft()
             if not fetch.is_claimed:  # else it was given up before it began
-                run = self._out[fetch] = Run(self, fetch, now_s)
+                run = self._out[fetch] = Run(self._note_retry, fetch, now_s)
                 started.append(run)
                 room -= 1
         self._counters.set(stats.IN_FLIGHT, len(self._out))

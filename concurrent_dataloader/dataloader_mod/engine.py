@@ -13,13 +13,14 @@ from concurrent_dataloader.dataloader_mod.batch_pool import MOST_BATCHES
 from concurrent_dataloader.dataloader_mod.batch_reader import BatchReader
 from concurrent_dataloader.dataloader_mod.concurrency import ConcurrencyLimit
 from concurrent_dataloader.dataloader_mod.direct import DirectReading
-from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES, Dispatcher, Run
+from concurrent_dataloader.dataloader_mod.dispatch import MAX_AUTO_BYTES, Dispatcher
 from concurrent_dataloader.dataloader_mod.failures import BatchWithFailures
 from concurrent_dataloader.dataloader_mod.fetch import make_pool
 from concurrent_dataloader.dataloader_mod.hedging import HedgePolicy
 from concurrent_dataloader.dataloader_mod.pending import PendingBatch
 from concurrent_dataloader.dataloader_mod.plan import FetchPlan, plan_for
 from concurrent_dataloader.dataloader_mod.random_state import RandomStateWatch
+from concurrent_dataloader.dataloader_mod.run import Run
 from concurrent_dataloader.dataloader_mod.stall import StallWatch
 from concurrent_dataloader.dataloader_mod.stats import Counters
 from concurrent_dataloader.dataloader_mod.watch import Watch

@@ -17,8 +17,7 @@ each second, and since batches keep their order all others wait for it. Thrice i
 
 _LEAST_KNOWN = 32  # fetches before which the percentile means nothing
 _SHORTEST_DELAY_S = 0.01  # below it, the scheduling of busy threads is what one would chase
-_MOST_SAVED = 32 * FETCHES_PER_HEDGE  # what a calm stretch may save up for a burst
-_MOST_OWED = 32 * FETCHES_PER_HEDGE  # after a large body was sent again
+_BURST = 32 * FETCHES_PER_HEDGE  # what a calm stretch may save up, and a large body that was sent again may owe
 
 
 class HedgePolicy:
@@ -42,7 +41,7 @@ class HedgePolicy:
 
     def earn(self) -> None:
         """To be called for each fetch that ended well."""
-        self._budget = min(_MOST_SAVED, self._budget + 1)
+        self._budget = min(_BURST, self._budget + 1)
 
     def spend(self) -> bool:
         """Takes one further attempt from the budget; False: there is none left."""
@@ -51,15 +50,15 @@ class HedgePolicy:
         self._budget -= FETCHES_PER_HEDGE
         return True
 
-    def charge(self, again: SentAgain | None, size_bytes: int, mean_bytes: float) -> None:
+    def charge(self, again: SentAgain, size_bytes: int, mean_bytes: float) -> None:
         """Takes the rest of the price of a body that was sent again and turned out larger than others.
 
         Where few objects are large, these are the slow ones, and would be sent again and again. It is bounded, so that
         small ones are sent again at last.
         """
-        if again is not None and size_bytes > mean_bytes > 0:
+        if size_bytes > mean_bytes > 0:
             rest = round((again.sent - 1) * FETCHES_PER_HEDGE * (size_bytes / mean_bytes - 1))
-            self._budget = max(-_MOST_OWED, self._budget - rest)
+            self._budget = max(-_BURST, self._budget - rest)
 
 
 class SentAgain:

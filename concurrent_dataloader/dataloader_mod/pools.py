@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from concurrent_dataloader._base.request_events import listen
 from concurrent_dataloader.dataloader_mod.caller_state import CallerState
-from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher, Run
+from concurrent_dataloader.dataloader_mod.dispatch import Dispatcher
 from concurrent_dataloader.dataloader_mod.pending import Fetch, FetchCancelled
+from concurrent_dataloader.dataloader_mod.run import Run
 
 logger = logging.getLogger(__name__)
 

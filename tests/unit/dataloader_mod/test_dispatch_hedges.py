@@ -141,7 +141,7 @@ def test_a_fetch_that_hangs_is_sent_again_once_refusals_are_long_past_though_not
     dispatcher, clock, _ = with_known_latency()
     _, refused = dispatcher.add([Fetch("hanging"), Fetch("refused")])
     for _ in range(20):
-        dispatcher.retried(refused, throttled=True)
+        refused.retrying(throttled=True)
     clock.now_s += 0.99 * FORGIVEN_S
     assert dispatcher.due_hedges()[0] == []
     clock.now_s += 0.02 * FORGIVEN_S
@@ -159,5 +159,5 @@ def test_what_has_just_been_refused_to_another_worker_is_not_sent_again_by_this_
     clock.now_s += 1
     (run,) = refused.add([Fetch(0)])
     for _ in range(3):
-        refused.retried(run, throttled=True)
+        run.retrying(throttled=True)
     assert hanging.due_hedges()[0] == []
