@@ -54,6 +54,8 @@ class S3Store:
         if options.client == "aiobotocore":
             require_aiobotocore()
         import_before_fork("botocore.session")
+        if options.client == "obstore":
+            import_before_fork("obstore.store")
 
     @property
     def options(self) -> S3Options:

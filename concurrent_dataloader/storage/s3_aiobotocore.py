@@ -19,7 +19,7 @@ from concurrent_dataloader.storage.options import S3Options
 from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.ranges import RangesIgnored, size_of_whole
 from concurrent_dataloader.storage.retry import Attempt, Failure, Retrying, check_length, request_start_s
-from concurrent_dataloader.storage.s3_connection import S3Connection, choose_credentials, client_settings
+from concurrent_dataloader.storage.s3_connection import S3Connection, client_settings, fallback_credentials
 from concurrent_dataloader.storage.scrub import scrub
 
 T = TypeVar("T")
@@ -164,7 +164,9 @@ class _LoopClients:
         session = get_session()
         connection = await in_daemon_thread(self._connection.get)  # it may probe the instance role
         if not self._options.unsigned:
-            choose_credentials(session, await session.get_credentials(), self._options)
+            fallback = fallback_credentials(await session.get_credentials(), self._options)
+            if fallback is not None:
+                session.set_credentials(fallback.access_key, fallback.secret_key, fallback.session_token)
         limits = limits_of(self._options, 0)
         settings = client_settings(self._options, limits, connection, self._max_concurrency)
         settings["http_session_cls"] = _session_without_redirects()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from concurrent_dataloader._base.errors import AccessDenied, OptionError, StorageError
 from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
-from concurrent_dataloader.storage.options import S3Options, check_addressing
+from concurrent_dataloader.storage.options import S3Options, StaticCredentials, check_addressing
 from concurrent_dataloader.storage.quiet_botocore import hide_tokens_in_logs
 from concurrent_dataloader.storage.request_options import check_endpoint_url
 
@@ -20,21 +21,34 @@ logger = logging.getLogger(__name__)
 DEFAULT_REGION = "us-east-1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class S3Connection:
     """What `connect` found.
 
     Attributes:
-        session: The botocore session, with its configuration and, unless requests are unsigned, its credentials.
+        credentials: botocore's; None where requests are unsigned.
         endpoint_url: The endpoint that the options or the AWS configuration name; None for AWS itself.
         region_name: The configured region; None where none is.
         ca_bundle: PEM file of the trusted authorities; None for the system's.
     """
 
-    session: Any
+    credentials: Any = field(repr=False)
     endpoint_url: str | None
     region_name: str | None
     ca_bundle: str | None
+
+    @cached_property
+    def session(self) -> Any:
+        """The botocore session that makes clients with these credentials.
+
+        It is made when botocore itself is to send a request: where obstore reads, its 120 handlers would only cost each
+        forked worker 12 ms before its first request.
+        """
+        import botocore.session
+
+        session = botocore.session.Session()
+        session.register_component("credential_provider", _Found(self.credentials))
+        return session
 
     def client_arguments(self) -> dict[str, str | None]:
         """Returns what ``create_client`` takes beside its configuration."""
@@ -52,29 +66,61 @@ def connect(options: S3Options) -> S3Connection:
         AccessDenied: There are no credentials, or the AWS configuration is broken.
         OptionError: The configured endpoint is no URL, or the CA bundle is missing.
     """
-    import botocore.exceptions
-    import botocore.session
+    from botocore.exceptions import BotoCoreError
 
     hide_tokens_in_logs()
-    session = botocore.session.Session()
+    session = _configuration()
     try:
         endpoint_url = options.endpoint_url or configured_endpoint(session)
         region_name = options.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
         ca_bundle = options.ca_bundle or session.get_config_variable("ca_bundle")
-        found = None if options.unsigned else session.get_credentials()
-    except botocore.exceptions.BotoCoreError as error:
+        credentials = None if options.unsigned else _find_credentials(options)
+    except BotoCoreError as error:
         failure = classify_botocore(error)
         cause, detail = (failure.error, failure.detail) if failure else (StorageError, type(error).__name__)
         raise cause(f"s3://{options.bucket_name}: the AWS configuration cannot be used: {detail}") from error
-    if not options.unsigned:
-        choose_credentials(session, found, options)
     if endpoint_url is not None:
         check_endpoint_url(endpoint_url)
         check_addressing(options.addressing_style, endpoint_url)
         region_name = region_name or DEFAULT_REGION
     if ca_bundle is not None and not os.path.exists(ca_bundle):
         raise OptionError(f"AWS_CA_BUNDLE or ca_bundle: {ca_bundle!r} does not exist")
-    return S3Connection(session, endpoint_url, region_name, ca_bundle)
+    return S3Connection(credentials, endpoint_url, region_name, ca_bundle)
+
+
+def _configuration() -> Any:
+    """Returns a botocore session for reading the AWS configuration only, without the handlers of its clients."""
+    import botocore.session
+
+    return botocore.session.Session(include_builtin_handlers=False)
+
+
+def _find_credentials(options: S3Options) -> Any:
+    """Returns the credentials of the AWS chain, else the fallback ones.
+
+    The environment comes first in the chain. It is asked by itself, since building the chain costs a forked worker
+    another 10 ms.
+    """
+    import botocore.session
+    from botocore.credentials import Credentials, EnvProvider
+
+    found = EnvProvider().load()
+    if found is None:
+        found = botocore.session.Session().get_credentials()
+    fallback = fallback_credentials(found, options)
+    if fallback is None:
+        return found
+    return Credentials(fallback.access_key, fallback.secret_key, fallback.session_token)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a botocore session asks for credentials, in place of the AWS chain."""
+
+    credentials: Any = field(repr=False)
+
+    def load_credentials(self) -> Any:
+        return self.credentials
 
 
 def configured_endpoint(session: Any) -> str | None:
@@ -101,37 +147,35 @@ def endpoint_of_environment() -> str | None:
     Raises:
         AccessDenied: The AWS configuration is broken.
     """
-    import botocore.exceptions
-    import botocore.session
+    from botocore.exceptions import BotoCoreError
 
     try:
-        return configured_endpoint(botocore.session.Session())
-    except botocore.exceptions.BotoCoreError as error:
+        return configured_endpoint(_configuration())
+    except BotoCoreError as error:
         raise AccessDenied(f"the AWS configuration cannot be used: {error}") from error
 
 
-def choose_credentials(session: Any, found: Any, options: S3Options) -> None:
-    """Gives the session the fallback credentials where the chain found none, and logs the source, never its secrets.
+def fallback_credentials(found: Any, options: S3Options) -> StaticCredentials | None:
+    """Returns the credentials to use in place of what the AWS chain found, and logs the source, never its secrets.
 
     Args:
-        session: A botocore or aiobotocore session.
-        found: What the session's chain found: credentials or None.
-        options: Their bucket is named in messages, their fallback credentials are used.
+        found: What the chain found: credentials or None.
+        options: Their bucket is named in messages, their fallback credentials are used where the chain found none.
 
     Raises:
         AccessDenied: There are none at all.
     """
-    store, static = f"s3://{options.bucket_name}", options.fallback_credentials
+    store = f"s3://{options.bucket_name}"
     if found is not None:
         logger.info("%s: credentials from the AWS chain (%s)", store, found.method)
-    elif static is not None:
-        session.set_credentials(static.access_key, static.secret_key, static.session_token)
-        logger.info("%s: credentials from the credentials file", store)
-    else:
+        return None
+    if options.fallback_credentials is None:
         raise AccessDenied(
             f"{store}: no credentials in the environment, ~/.aws or an instance role, and no credentials file was "
             "given; provide one of them, or send unsigned requests if the bucket is public"
         )
+    logger.info("%s: credentials from the credentials file", store)
+    return options.fallback_credentials
 
 
 def is_newer(found: S3Connection, used: S3Connection) -> bool:
@@ -141,7 +185,7 @@ def is_newer(found: S3Connection, used: S3Connection) -> bool:
     """
     from botocore.credentials import RefreshableCredentials
 
-    new, old = found.session.get_credentials(), used.session.get_credentials()
+    new, old = found.credentials, used.credentials
     if new is None or old is None:
         return False
     return isinstance(new, RefreshableCredentials) or new.get_frozen_credentials() != old.get_frozen_credentials()

@@ -77,7 +77,7 @@ def _credential_provider(connection: S3Connection) -> Callable[[], S3Credential]
     """Returns a function that obstore calls for credentials, and again before they end."""
     from botocore.credentials import RefreshableCredentials
 
-    credentials = connection.session.get_credentials()
+    credentials = connection.credentials
 
     def provide() -> S3Credential:
         frozen = credentials.get_frozen_credentials()  # refreshes them where that is due

@@ -29,7 +29,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def access_key_of(options: S3Options) -> str:
-    return str(connect(options).session.get_credentials().access_key)
+    return str(connect(options).credentials.access_key)
 
 
 def test_the_environment_comes_before_the_credentials_file(
@@ -41,6 +41,35 @@ def test_the_environment_comes_before_the_credentials_file(
         assert access_key_of(S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE)) == "chain-key"
     assert "credentials from the AWS chain (env)" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_the_environment_comes_before_a_profile_that_it_names(monkeypatch: pytest.MonkeyPatch, aws: Path) -> None:
+    (aws / "credentials").write_text("[mine]\naws_access_key_id = home-key\naws_secret_access_key = home-secret\n")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    assert access_key_of(S3Options("bucket", ENDPOINT_URL)) == "home-key"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "chain-secret")
+    assert access_key_of(S3Options("bucket", ENDPOINT_URL)) == "chain-key" == Session().get_credentials().access_key
+
+
+def test_half_of_the_credentials_in_the_environment_are_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
+    with pytest.raises(AccessDenied, match="AWS_SECRET_ACCESS_KEY"):
+        connect(S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE))
+
+
+@pytest.mark.parametrize("fallback", [None, FILE])
+def test_a_session_is_made_for_botocores_clients_only_and_uses_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, fallback: StaticCredentials | None
+) -> None:
+    if fallback is None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "chain-secret")
+    connection = connect(S3Options("bucket", ENDPOINT_URL, fallback_credentials=fallback))
+    assert "session" not in vars(connection)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    assert connection.session.get_credentials() is connection.credentials
+    assert connection.session is connection.session
 
 
 def test_the_aws_folder_comes_before_the_credentials_file(aws: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -79,10 +108,9 @@ def test_obstore_is_given_renewed_credentials_before_the_old_ones_end() -> None:
             "expiry_time": end.isoformat(),
         }
 
-    session = Session()
-    session._credentials = RefreshableCredentials.create_from_metadata(issue(1), lambda: issue(2), "test")
+    credentials = RefreshableCredentials.create_from_metadata(issue(1), lambda: issue(2), "test")
     asked_at = datetime.now(UTC)
-    given = _credential_provider(S3Connection(session, ENDPOINT_URL, None, None))()
+    given = _credential_provider(S3Connection(credentials, ENDPOINT_URL, None, None))()
     assert given["access_key_id"] == "key-2"
     assert given["expires_at"] is not None
     assert asked_at < given["expires_at"] <= datetime.now(UTC) + CREDENTIALS_LIFE
@@ -100,7 +128,7 @@ def test_obstore_keeps_credentials_that_do_not_end() -> None:
 
 def test_no_secret_shows_in_a_repr_or_in_the_message_for_a_wrong_argument() -> None:
     options = S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE)
-    for shown in (repr(FILE), repr(options), repr(S3Store(options))):
+    for shown in (repr(FILE), repr(options), repr(S3Store(options)), repr(connect(options))):
         assert "file-secret" not in shown
         assert "file-token" not in shown
     with pytest.raises(OptionError, match="expected StaticCredentials or None, got tuple") as caught:

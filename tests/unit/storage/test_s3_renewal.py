@@ -164,7 +164,7 @@ def test_obstore_asks_for_credentials_again_before_they_end(
     endpoint.configure(session_token=None)
     serve_keys_by_a_process(aws, "first-token")
     store, _ = reading(endpoint, "obstore")
-    credentials = store._connection.get().session.get_credentials()
+    credentials = store._connection.get().credentials
     handed_out: list[str] = []
     give = credentials.get_frozen_credentials
     monkeypatch.setattr(credentials, "get_frozen_credentials", lambda: handed_out.append("") or give())
