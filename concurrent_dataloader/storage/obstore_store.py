@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from concurrent_dataloader._base.errors import AccessDenied, ForkedClientError, OptionError, UnreadableKeyError
 from concurrent_dataloader.storage import obstore_process
 from concurrent_dataloader.storage.attempt_clients import Limits
-from concurrent_dataloader.storage.fork_imports import import_before_fork
 from concurrent_dataloader.storage.object_options import ObjectOptions
 from concurrent_dataloader.storage.obstore_listing import list_level, list_objects
 from concurrent_dataloader.storage.obstore_objects import (
@@ -42,7 +41,6 @@ class ObstoreStore:
         self._options = options
         self._place = _place(options)
         self._objects = ObstoreObjects(self._build, options, self.describe)
-        import_before_fork("obstore.store")
 
     @property
     def options(self) -> ObjectOptions:

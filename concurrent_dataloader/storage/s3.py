@@ -53,9 +53,7 @@ class S3Store:
         self._aiobotocore = AiobotocoreObjects(options, self._connection, self._describe_request, self._renew)
         if options.client == "aiobotocore":
             require_aiobotocore()
-        import_before_fork("botocore.session")
-        if options.client == "obstore":
-            import_before_fork("obstore.store")
+        import_before_fork("botocore.session")  # not obstore: whose tokio threads it sees, obstore_process cannot tell
 
     @property
     def options(self) -> S3Options:

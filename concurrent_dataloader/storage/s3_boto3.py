@@ -143,7 +143,7 @@ class Boto3Objects:
 
         connection = self._connection.get()
         settings = client_settings(self._options, limits, connection, self.max_concurrency)
-        client = connection.session.create_client("s3", config=Config(**settings), **connection.client_arguments())
+        client = connection.create_client(Config(**settings))
         read_listings_fast(client)
         if connection.endpoint_url is not None:
             stay_at_the_endpoint(client)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from concurrent_dataloader._base.errors import AccessDenied, OptionError, StorageError
 from concurrent_dataloader.storage.attempt_clients import Limits
 from concurrent_dataloader.storage.botocore_failures import classify_botocore
 from concurrent_dataloader.storage.options import S3Options, StaticCredentials, check_addressing
+from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.quiet_botocore import hide_tokens_in_logs
 from concurrent_dataloader.storage.request_options import check_endpoint_url
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_REGION = "us-east-1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class S3Connection:
     """What `connect` found.
 
@@ -30,25 +30,20 @@ class S3Connection:
         endpoint_url: The endpoint that the options or the AWS configuration name; None for AWS itself.
         region_name: The configured region; None where none is.
         ca_bundle: PEM file of the trusted authorities; None for the system's.
+        session: The botocore session that makes clients with these credentials. Where the search for them did not need
+            it, it is made when the first client is: its handlers would cost each forked worker 12 ms before its first
+            request, and obstore needs none.
     """
 
     credentials: Any = field(repr=False)
     endpoint_url: str | None
     region_name: str | None
     ca_bundle: str | None
+    session: ProcessLocal[Any]
 
-    @cached_property
-    def session(self) -> Any:
-        """The botocore session that makes clients with these credentials.
-
-        It is made when botocore itself is to send a request: where obstore reads, its 120 handlers would only cost each
-        forked worker 12 ms before its first request.
-        """
-        import botocore.session
-
-        session = botocore.session.Session()
-        session.register_component("credential_provider", _Found(self.credentials))
-        return session
+    def create_client(self, config: Any) -> Any:
+        """Returns a botocore client with that configuration."""
+        return self.session.get().create_client("s3", config=config, **self.client_arguments())
 
     def client_arguments(self) -> dict[str, str | None]:
         """Returns what ``create_client`` takes beside its configuration."""
@@ -69,12 +64,13 @@ def connect(options: S3Options) -> S3Connection:
     from botocore.exceptions import BotoCoreError
 
     hide_tokens_in_logs()
-    session = _configuration()
+    configuration = _configuration()
     try:
-        endpoint_url = options.endpoint_url or configured_endpoint(session)
-        region_name = options.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
-        ca_bundle = options.ca_bundle or session.get_config_variable("ca_bundle")
-        credentials = None if options.unsigned else _find_credentials(options)
+        configuration.get_scoped_config()  # fails where there is no such profile, whatever else is given
+        endpoint_url = options.endpoint_url or configured_endpoint(configuration)
+        region_name = options.region_name or configuration.get_config_variable("region") or os.environ.get("AWS_REGION")
+        ca_bundle = options.ca_bundle or configuration.get_config_variable("ca_bundle")
+        credentials, session = (None, None) if options.unsigned else _find_credentials(options)
     except BotoCoreError as error:
         failure = classify_botocore(error)
         cause, detail = (failure.error, failure.detail) if failure else (StorageError, type(error).__name__)
@@ -85,7 +81,8 @@ def connect(options: S3Options) -> S3Connection:
         region_name = region_name or DEFAULT_REGION
     if ca_bundle is not None and not os.path.exists(ca_bundle):
         raise OptionError(f"AWS_CA_BUNDLE or ca_bundle: {ca_bundle!r} does not exist")
-    return S3Connection(credentials, endpoint_url, region_name, ca_bundle)
+    sessions = ProcessLocal(lambda: _session_with(credentials, session))
+    return S3Connection(credentials, endpoint_url, region_name, ca_bundle, sessions)
 
 
 def _configuration() -> Any:
@@ -95,25 +92,35 @@ def _configuration() -> Any:
     return botocore.session.Session(include_builtin_handlers=False)
 
 
-def _find_credentials(options: S3Options) -> Any:
-    """Returns the credentials of the AWS chain, else the fallback ones.
+def _find_credentials(options: S3Options) -> tuple[Any, Any]:
+    """Returns the credentials of the AWS chain, else the fallback ones, and the botocore session of the chain, if any.
 
-    The environment comes first in the chain. It is asked by itself, since building the chain costs a forked worker
-    another 10 ms.
+    The environment comes first in the chain. It is asked by itself, since the chain and its session cost a forked
+    worker some 20 ms.
     """
     import botocore.session
     from botocore.credentials import Credentials, EnvProvider
 
-    found = EnvProvider().load()
+    session, found = None, EnvProvider().load()
     if found is None:
-        found = botocore.session.Session().get_credentials()
+        session = botocore.session.Session()
+        found = session.get_credentials()
     fallback = fallback_credentials(found, options)
-    if fallback is None:
-        return found
-    return Credentials(fallback.access_key, fallback.secret_key, fallback.session_token)
+    if fallback is not None:
+        found = Credentials(fallback.access_key, fallback.secret_key, fallback.session_token)
+    return found, session
 
 
-@dataclass(frozen=True)
+def _session_with(credentials: Any, session: Any) -> Any:
+    """Returns the session, or a new one in place of None, which will use these credentials."""
+    import botocore.session
+
+    session = session or botocore.session.Session()
+    session.register_component("credential_provider", _Found(credentials))
+    return session
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """What a botocore session asks for credentials, in place of the AWS chain."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from aws_environment import isolate_aws
 from botocore.credentials import RefreshableCredentials
 from botocore.session import Session
 
+from benchmarking.endpoint import S3Endpoint
 from concurrent_dataloader._base.errors import AccessDenied, OptionError
 from concurrent_dataloader.storage import S3Options, S3Store, StaticCredentials
+from concurrent_dataloader.storage.process_local import ProcessLocal
 from concurrent_dataloader.storage.s3_connection import S3Connection, connect
 from concurrent_dataloader.storage.s3_obstore import CREDENTIALS_LIFE, _credential_provider
 
@@ -26,6 +29,18 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An AWS environment without anything in it; returns the folder of its ``config`` and ``credentials``."""
     isolate_aws(monkeypatch, tmp_path, credentials=False)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[S3Endpoint]:
+    with S3Endpoint({"key": b"body"}, bucket="bucket") as endpoint:
+        yield endpoint
+
+
+def write_keys(aws: Path, access_key: str) -> None:
+    (aws / "credentials").write_text(
+        f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = home-secret\n"
+    )
 
 
 def access_key_of(options: S3Options) -> str:
@@ -58,22 +73,55 @@ def test_half_of_the_credentials_in_the_environment_are_named_as_such(monkeypatc
         connect(S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE))
 
 
-@pytest.mark.parametrize("fallback", [None, FILE])
-def test_a_session_is_made_for_botocores_clients_only_and_uses_what_was_found(
-    monkeypatch: pytest.MonkeyPatch, fallback: StaticCredentials | None
+@pytest.mark.parametrize("source", ["environment", "folder", "file"])
+def test_botocores_clients_use_what_was_found_whatever_changes_afterwards(
+    monkeypatch: pytest.MonkeyPatch, aws: Path, source: str
 ) -> None:
-    if fallback is None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "chain-secret")
-    connection = connect(S3Options("bucket", ENDPOINT_URL, fallback_credentials=fallback))
-    assert "session" not in vars(connection)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    assert connection.session.get_credentials() is connection.credentials
-    assert connection.session is connection.session
+    if source == "environment":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "found-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "found-secret")
+    elif source == "folder":
+        write_keys(aws, "found-key")
+    connection = connect(S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "later-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "later-secret")
+    assert connection.credentials.access_key == ("file-key" if source == "file" else "found-key")
+    assert connection.session.get().get_credentials().access_key == connection.credentials.access_key
+
+
+def test_obstore_needs_neither_the_chain_nor_a_session_with_handlers_where_the_environment_has_keys(
+    monkeypatch: pytest.MonkeyPatch, endpoint: S3Endpoint
+) -> None:
+    made: list[bool] = []
+
+    class Counted(Session):  # type: ignore[misc]  # botocore has no types
+        def __init__(self, *, include_builtin_handlers: bool = True) -> None:
+            made.append(include_builtin_handlers)
+            super().__init__(include_builtin_handlers=include_builtin_handlers)
+
+    monkeypatch.setattr("botocore.session.Session", Counted)
+    monkeypatch.setattr(Counted, "get_credentials", lambda _: pytest.fail("the chain was built"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "chain-secret")
+    assert S3Store(S3Options("bucket", endpoint.url)).get("key") == b"body"
+    assert made == [False]
+
+
+def test_one_session_with_handlers_serves_the_chain_and_botocores_clients(
+    monkeypatch: pytest.MonkeyPatch, aws: Path
+) -> None:
+    made: list[bool] = []
+    begin = Session.__init__
+    monkeypatch.setattr(Session, "__init__", lambda self, **given: made.append("x") or begin(self, **given))
+    write_keys(aws, "home-key")
+    store = S3Store(S3Options("bucket", ENDPOINT_URL))
+    store._boto3.client()
+    store._boto3.client()
+    assert len(made) == 2  # the other reads the configuration
 
 
 def test_the_aws_folder_comes_before_the_credentials_file(aws: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (aws / "credentials").write_text("[default]\naws_access_key_id = home-key\naws_secret_access_key = home-secret\n")
+    write_keys(aws, "home-key")
     with caplog.at_level(logging.DEBUG, "concurrent_dataloader"):
         assert access_key_of(S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE)) == "home-key"
     assert "credentials from the AWS chain (shared-credentials-file)" in caplog.text
@@ -110,7 +158,7 @@ def test_obstore_is_given_renewed_credentials_before_the_old_ones_end() -> None:
 
     credentials = RefreshableCredentials.create_from_metadata(issue(1), lambda: issue(2), "test")
     asked_at = datetime.now(UTC)
-    given = _credential_provider(S3Connection(credentials, ENDPOINT_URL, None, None))()
+    given = _credential_provider(S3Connection(credentials, ENDPOINT_URL, None, None, ProcessLocal(Session)))()
     assert given["access_key_id"] == "key-2"
     assert given["expires_at"] is not None
     assert asked_at < given["expires_at"] <= datetime.now(UTC) + CREDENTIALS_LIFE
@@ -128,7 +176,7 @@ def test_obstore_keeps_credentials_that_do_not_end() -> None:
 
 def test_no_secret_shows_in_a_repr_or_in_the_message_for_a_wrong_argument() -> None:
     options = S3Options("bucket", ENDPOINT_URL, fallback_credentials=FILE)
-    for shown in (repr(FILE), repr(options), repr(S3Store(options)), repr(connect(options))):
+    for shown in (repr(FILE), repr(options), repr(S3Store(options))):
         assert "file-secret" not in shown
         assert "file-token" not in shown
     with pytest.raises(OptionError, match="expected StaticCredentials or None, got tuple") as caught:
@@ -170,7 +218,16 @@ def test_the_endpoint_is_the_one_that_the_aws_configuration_names(
     assert connect(S3Options("bucket", ENDPOINT_URL, unsigned=True)).endpoint_url == ENDPOINT_URL
 
 
-def test_a_profile_that_is_missing_is_access_denied_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("all_else_is_given", [False, True])
+def test_a_profile_that_is_missing_is_access_denied_and_named(
+    monkeypatch: pytest.MonkeyPatch, aws: Path, *, all_else_is_given: bool
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
+    options = S3Options("bucket", ENDPOINT_URL)
+    if all_else_is_given:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "chain-secret")
+        (aws / "ca.pem").touch()
+        options = S3Options("bucket", ENDPOINT_URL, region_name="us-east-1", ca_bundle=str(aws / "ca.pem"))
     with pytest.raises(AccessDenied, match="nobody"):
-        connect(S3Options("bucket", ENDPOINT_URL))
+        connect(options)
