@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -115,7 +116,7 @@ class SingleProcessEngineIter(torch_iterators.SingleProcessIter):
         self._engine = FetchEngine(
             dataset, self._settings, counters=counters, on_random_draws=warn_of_shared_generators
         )
-        self._close = weakref.finalize(self, _close_in, self._process, self._engine)
+        self._close = weakref.finalize(self, _close_in, self._process, threading.get_ident(), self._engine)
 
     def _go_on_after_fork(self) -> None:
         """Starts an engine in the process that the caller has forked: no thread came with it, so no fetch would end."""
@@ -149,7 +150,19 @@ class SingleProcessEngineIter(torch_iterators.SingleProcessIter):
         raise ending
 
 
-def _close_in(process: int, engine: FetchEngine) -> None:
-    """Closes an engine, but not its copy in a forked process, whose locks may be held by threads that are not there."""
-    if os.getpid() == process:
+def _close_in(process: int, reader: int, engine: FetchEngine) -> None:
+    """Closes an engine, but not its copy in a forked process, whose locks may be held by threads that are not there.
+
+    An iterator that is garbage is collected in whichever thread comes by, which may be one of the engine's own, amid
+    what it does under a lock that closing takes too: it would wait for itself, and no garbage be collected any more in
+    this process. So only the thread that has read closes the engine itself.
+    """
+    if os.getpid() != process:
+        return
+    if threading.get_ident() == reader:
+        engine.close()
+        return
+    try:
+        threading.Thread(target=engine.close, name="fetch-close", daemon=True).start()
+    except RuntimeError:  # at the end of the interpreter no thread is started any more
         engine.close()
