@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from torch.utils.data import Dataset
@@ -84,7 +87,9 @@ class ConcurrentDataset(Dataset[T_co]):
         return {**self.__dict__, "_engines": {}}
 
     def __del__(self) -> None:
-        if engines := self.__dict__.get("_engines"):
-            engine = engines.get(os.getpid())
-            if engine is not None:
-                engine.close()
+        engine = self.__dict__.get("_engines", {}).get(os.getpid())
+        if engine is None or sys.is_finalizing():  # then the threads, which are daemons, are gone, and none is started
+            return
+        # Not here: the garbage collector may have come by in a thread that holds a lock of the engine.
+        with suppress(RuntimeError):
+            threading.Thread(target=engine.close, name="fetch-close", daemon=True).start()
