@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from torch.utils.data import Dataset
@@ -88,8 +86,5 @@ class ConcurrentDataset(Dataset[T_co]):
 
     def __del__(self) -> None:
         engine = self.__dict__.get("_engines", {}).get(os.getpid())
-        if engine is None or sys.is_finalizing():  # then the threads, which are daemons, are gone, and none is started
-            return
-        # Not here: the garbage collector may have come by in a thread that holds a lock of the engine.
-        with suppress(RuntimeError):
-            threading.Thread(target=engine.close, name="fetch-close", daemon=True).start()
+        if engine is not None and not sys.is_finalizing():  # then its daemon threads are gone, and none is started
+            engine.close_aside()

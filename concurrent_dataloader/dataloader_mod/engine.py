@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -136,6 +137,17 @@ class FetchEngine:
         self._watch.close()
         self._window.close()
         self._pool.close()
+
+    def close_aside(self) -> None:
+        """Closes it in a thread of its own, as what owns an engine has to when it is collected.
+
+        Garbage is collected in whichever thread comes by. That may be one of the engine's, amid what it does under a
+        lock that `close` takes too: it would wait for itself, and no more garbage be collected in this process.
+        """
+        try:
+            threading.Thread(target=self.close, name="fetch-close", daemon=True).start()
+        except RuntimeError:  # at the end of the interpreter no thread is started any more
+            self.close()
 
     def read(self, batch: PendingBatch) -> Any:
         """Returns what torch's fetcher collates: the batch's samples in sampler order, or the one sample.

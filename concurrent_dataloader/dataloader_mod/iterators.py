@@ -153,16 +153,11 @@ class SingleProcessEngineIter(torch_iterators.SingleProcessIter):
 def _close_in(process: int, reader: int, engine: FetchEngine) -> None:
     """Closes an engine, but not its copy in a forked process, whose locks may be held by threads that are not there.
 
-    An iterator that is garbage is collected in whichever thread comes by, which may be one of the engine's own, amid
-    what it does under a lock that closing takes too: it would wait for itself, and no garbage be collected any more in
-    this process. So only the thread that has read closes the engine itself.
+    The thread that reads closes it itself, and so goes on only when that is done.
     """
     if os.getpid() != process:
         return
     if threading.get_ident() == reader:
         engine.close()
-        return
-    try:
-        threading.Thread(target=engine.close, name="fetch-close", daemon=True).start()
-    except RuntimeError:  # at the end of the interpreter no thread is started any more
-        engine.close()
+    else:
+        engine.close_aside()

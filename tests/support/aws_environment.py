@@ -24,3 +24,10 @@ def isolate_aws(monkeypatch: pytest.MonkeyPatch, folder: Path, *, credentials: b
     if credentials:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "dummy-access-key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "dummy-secret")
+
+
+def write_keys(folder: Path, access_key: str = "key", *, session_token: str = "", profile: str = "default") -> None:
+    """Writes the ``credentials`` file of such an environment, with one profile in it."""
+    lines = [f"[{profile}]", f"aws_access_key_id = {access_key}", "aws_secret_access_key = secret"]
+    lines += [f"aws_session_token = {session_token}"] if session_token else []
+    (folder / "credentials").write_text("\n".join(lines) + "\n")

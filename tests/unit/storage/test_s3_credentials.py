@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from aws_environment import isolate_aws
+from aws_environment import isolate_aws, write_keys
 from botocore.credentials import RefreshableCredentials
 from botocore.session import Session
 
@@ -37,12 +37,6 @@ def endpoint() -> Iterator[S3Endpoint]:
         yield endpoint
 
 
-def write_keys(aws: Path, access_key: str) -> None:
-    (aws / "credentials").write_text(
-        f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = home-secret\n"
-    )
-
-
 def access_key_of(options: S3Options) -> str:
     return str(connect(options).credentials.access_key)
 
@@ -59,7 +53,7 @@ def test_the_environment_comes_before_the_credentials_file(
 
 
 def test_the_environment_comes_before_a_profile_that_it_names(monkeypatch: pytest.MonkeyPatch, aws: Path) -> None:
-    (aws / "credentials").write_text("[mine]\naws_access_key_id = home-key\naws_secret_access_key = home-secret\n")
+    write_keys(aws, "home-key", profile="mine")
     monkeypatch.setenv("AWS_PROFILE", "mine")
     assert access_key_of(S3Options("bucket", ENDPOINT_URL)) == "home-key"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "chain-key")
@@ -110,9 +104,9 @@ def test_obstore_needs_neither_the_chain_nor_a_session_with_handlers_where_the_e
 def test_one_session_with_handlers_serves_the_chain_and_botocores_clients(
     monkeypatch: pytest.MonkeyPatch, aws: Path
 ) -> None:
-    made: list[bool] = []
+    made: list[Session] = []
     begin = Session.__init__
-    monkeypatch.setattr(Session, "__init__", lambda self, **given: made.append("x") or begin(self, **given))
+    monkeypatch.setattr(Session, "__init__", lambda self, **given: made.append(self) or begin(self, **given))
     write_keys(aws, "home-key")
     store = S3Store(S3Options("bucket", ENDPOINT_URL))
     store._boto3.client()

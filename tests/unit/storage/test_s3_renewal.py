@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_environment import isolate_aws
+from aws_environment import isolate_aws, write_keys
 from store_contract import on_loop
 
 from benchmarking.endpoint import S3Endpoint
@@ -39,10 +39,8 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_keys(aws: Path, token: str) -> None:
-    (aws / "credentials").write_text(
-        f"[default]\naws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = {token}\n"
-    )
+def write_token(aws: Path, token: str) -> None:
+    write_keys(aws, session_token=token)
 
 
 def serve_keys_by_a_process(aws: Path, token: str) -> None:
@@ -61,7 +59,7 @@ def reading(endpoint: S3Endpoint, client: str) -> tuple[S3Store, Callable[[], An
     return store, (lambda: store.aget("key"))
 
 
-@pytest.mark.parametrize("provide", [write_keys, serve_keys_by_a_process])
+@pytest.mark.parametrize("provide", [write_token, serve_keys_by_a_process])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_token_that_was_replaced_is_found_by_the_running_process(
     endpoint: S3Endpoint, aws: Path, client: str, provide: Callable[[Path, str], None], caplog: pytest.LogCaptureFixture
@@ -90,7 +88,7 @@ def test_a_token_that_was_replaced_is_found_by_the_running_process(
 def test_without_newer_credentials_access_is_denied_after_one_request(
     endpoint: S3Endpoint, aws: Path, client: str
 ) -> None:
-    write_keys(aws, "old-token")
+    write_token(aws, "old-token")
     endpoint.configure(session_token="new-token")
     endpoint.reset_stats()
     store, read = reading(endpoint, client)
@@ -102,11 +100,11 @@ def test_without_newer_credentials_access_is_denied_after_one_request(
 
 @pytest.mark.parametrize("client", ["obstore", "boto3"])
 def test_newer_credentials_that_are_refused_too_end_the_request(endpoint: S3Endpoint, aws: Path, client: str) -> None:
-    write_keys(aws, "first-token")
+    write_token(aws, "first-token")
     endpoint.configure(session_token="first-token")
     store, _ = reading(endpoint, client)
     assert store.get("key") == BODY
-    write_keys(aws, "wrong-token")
+    write_token(aws, "wrong-token")
     endpoint.configure(session_token="second-token")
     endpoint.reset_stats()
     with pytest.raises(AccessDenied, match="ExpiredToken"):
@@ -126,11 +124,11 @@ def test_many_threads_look_for_newer_credentials_once(
         return connect(options)
 
     monkeypatch.setattr(s3, "connect", counting)
-    write_keys(aws, "first-token")
+    write_token(aws, "first-token")
     endpoint.configure(session_token="first-token")
     store, _ = reading(endpoint, client)
     assert store.get("key") == BODY
-    write_keys(aws, "second-token")
+    write_token(aws, "second-token")
     endpoint.configure(session_token="second-token")
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(lambda _: store.get("key"), range(64))) == {BODY}
@@ -138,11 +136,11 @@ def test_many_threads_look_for_newer_credentials_once(
 
 
 def test_listing_goes_on_with_newer_credentials_too(endpoint: S3Endpoint, aws: Path) -> None:
-    write_keys(aws, "first-token")
+    write_token(aws, "first-token")
     endpoint.configure(session_token="first-token")
     store, _ = reading(endpoint, "obstore")
     assert [each.key for each in store.list()] == ["key"]
-    write_keys(aws, "second-token")
+    write_token(aws, "second-token")
     endpoint.configure(session_token="second-token")
     assert [each.key for each in store.list()] == ["key"]
 
