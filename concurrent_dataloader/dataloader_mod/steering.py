@@ -15,10 +15,13 @@ Progress = Callable[[], list[tuple[float, float]]]
 
 _INTERVAL_S = 0.1  # shortest measurement; below it the scheduling of two busy cores is most of what one sees
 _WAVES = 2  # fetches of a measurement, in multiples of the limit: whole waves, as fetches started together end together
-_SATURATED = 0.5  # share of a worker's fetches that ended while others waited; below it in all, the consumer is slow
+_CLIMB_WAVES = 1  # the same while the limit climbs
+_MOST_WAIT = 0.5  # share of a worker's fetches that ended while others waited; below it in all, the consumer is slow
+_SOME_WAIT = 0.1  # the same where nothing queues at the store, so that a larger limit can only help
 
 _AIM = 1.8  # latency that is wanted, in multiples of the shortest: nearly half of it is a queue, as a reserve
 _GROWTH = 1.5  # a limit that is too small by this factor or more is left at one step, any other by smaller ones
+_CLIMB = 4.0  # times the limit, at the start
 _STEP = 0.25  # part of the factor's logarithm that such a step makes up: about the last four measurements count
 _FAR = 1 / 1.3  # the factor of a limit that is far too large: before it falls, the shortest latency is measured anew
 _SPARE = 1.25  # times what a consumer's rate needs in flight without queues
@@ -37,21 +40,21 @@ _SAME = 0.1  # a latency or limit that moves by less has not changed
 
 @dataclass
 class _Measurement:
-    """Fetches that ended since ``start_s``; the first ``skip`` after a change of the limit belong to the one before."""
+    """Fetches that ended since ``start_s``; the first ``skip`` belong to the time, or to the limit, before."""
 
-    skip: int = 0
+    skip: int = 1
     start_s: float | None = None
     latencies_s: list[float] = field(default_factory=list)
     before: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, now_s: float, latency_s: float, progress: Progress) -> None:
         """Takes in a fetch that ended."""
-        if self.skip > 0:
-            self.skip -= 1
-        elif self.start_s is None:
-            self.start_s, self.before = now_s, progress()  # its own fetch ends the time before
-        else:
+        if self.start_s is not None:
             self.latencies_s.append(latency_s)
+            return
+        self.skip -= 1
+        if not self.skip:
+            self.start_s, self.before = now_s, progress()
 
     @property
     def ended(self) -> int:
@@ -62,14 +65,14 @@ class _Measurement:
         """Seconds in which they ended."""
         return 0.0 if self.start_s is None else now_s - self.start_s
 
-    def is_saturated(self, after: list[tuple[float, float]]) -> bool:
-        """Whether most fetches of a worker left others waiting for the limit: then all wait, since it comes in turn."""
+    def waiting(self, after: list[tuple[float, float]]) -> float:
+        """Share of a worker's fetches that left others waiting for the limit; where one's wait, all do, in turn."""
         shares = [
             1 - (starved - starved_before) / (ended - ended_before)
             for (ended_before, starved_before), (ended, starved) in zip(self.before, after, strict=True)
             if ended > ended_before
         ]
-        return max(shares, default=1.0) >= _SATURATED
+        return max(shares, default=1.0)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Steering:
     while nothing queues the limit nearly doubles with each measurement, and then stays where nearly as many again wait.
     They are a reserve, since no processor is as fast in each moment as on average; more of it would gain nothing.
 
+    At the start it climbs faster, fourfold. Where that was too far, the middle of the last step is where it goes on.
+
     The shortest latency is not the shortest that was ever measured, since stores get slower, and noise makes single
     measurements short. It is looked at: half as many are in flight for a moment, now and then and before a limit at
     which fetches queue falls far.
@@ -105,12 +110,15 @@ class Steering:
         self._since_look = _LOOK_EVERY - _LOOK_SOON  # measurements
         self._queues = 0  # looks in a row at which all that was left was still a queue
         self._look: _Look | None = None  # the one that is under way
+        self._climbs = True
+        self._foot = 1.0  # the limit from which it climbs
         self._far = 0  # measurements in a row in which the limit was far too large
 
     def start(self, limit: int) -> None:
         """Begins, or goes on, with a limit that others have decided on."""
         self._look, self._far, self._measurement = None, 0, _Measurement(skip=limit)
         self._exact, self._limit = float(limit), limit
+        self._climbs, self._foot = True, float(limit)
 
     def ended(self, now_s: float, latency_s: float, progress: Progress) -> int:
         """Takes in a fetch that ended well; returns the limit.
@@ -123,19 +131,32 @@ class Steering:
         measurement = self._measurement
         measurement.add(now_s, latency_s, progress)
         elapsed_s = measurement.elapsed_s(now_s)
-        if measurement.ended < _WAVES * self._limit or elapsed_s < _INTERVAL_S:
+        waves = _CLIMB_WAVES if self._climbs else _WAVES
+        if measurement.ended < waves * self._limit or elapsed_s < _INTERVAL_S:
             return self._limit
         typical_s = max(median(measurement.latencies_s), _SHORTEST_S)  # which knows no slow tail
         self._measurement = _Measurement()
-        if not measurement.is_saturated(progress()):
-            self._have_room(measurement.ended / elapsed_s, typical_s)
+        waiting = measurement.waiting(progress())
+        has_room = waiting >= _SOME_WAIT and _AIM * min(self._shortest_s, typical_s) >= _GROWTH * typical_s
+        if self._climbs:
+            self._climb(typical_s, has_room=has_room)
+        elif waiting < _MOST_WAIT and not has_room:
+            self._outrun_consumer(measurement.ended / elapsed_s, typical_s)
         elif self._look is not None:
             self._end_look(self._look, typical_s)
         else:
             self._steer(typical_s)
         return self._limit
 
-    def _have_room(self, goodput: float, latency_s: float) -> None:
+    def _climb(self, latency_s: float, *, has_room: bool) -> None:
+        self._shortest_s = min(self._shortest_s, latency_s)
+        self._climbs = has_room and self._limit < self._maximum
+        if self._climbs:
+            self._go_to(self._exact * _CLIMB)
+        elif not has_room:
+            self._go_to(max(self._foot, self._exact / _CLIMB**0.5))
+
+    def _outrun_consumer(self, goodput: float, latency_s: float) -> None:
         """The consumer is the slower one: the limit falls where requests queue all the same, and never rises."""
         self._far = 0
         if self._look is not None:

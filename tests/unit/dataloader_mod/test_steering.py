@@ -40,20 +40,20 @@ class Driver:
         self.steering.start(8)
         self.log = []  # (seconds, limit) at each tenth of a second
 
-    def run(self, until_s, *, saturated=True):
+    def run(self, until_s, *, waiting=1.0):
         while self.now_s < until_s:
             self.log.append((self.now_s, self.limit))
             ends_s, factor = min(self.now_s + 0.1, until_s), math.exp(self.random.gauss(0, self.noise))
             while self.now_s < ends_s:
                 per_s = self.speed(self.limit) * factor / 2
                 self.now_s += 1 / per_s
-                self.tell(self.limit / per_s, saturated=saturated)
+                self.tell(self.limit / per_s, waiting=waiting)
         return self
 
-    def tell(self, latency_s, *, saturated=True):
-        """A fetch has ended."""
+    def tell(self, latency_s, *, waiting=1.0):
+        """A fetch has ended; such a share of them leave others waiting."""
         self.ended += 1
-        self.starved += not saturated
+        self.starved += 1 - waiting
         self.limit = self.steering.ended(self.now_s, latency_s, self.progress)
 
     def progress(self):
@@ -81,11 +81,27 @@ def _far_away(latency_s):
     return lambda limit: 2 * limit / latency_s
 
 
-def test_while_nothing_queues_the_limit_nearly_doubles_with_each_measurement():
-    learnt = Driver(_far_away(0.05), noise=0).run(1.5)
-    steps = sorted(set(learnt.limits(0)))
-    assert steps[-1] == 256
-    assert all(1.5 <= after / before <= 1.9 for before, after in itertools.pairwise(steps[:-1]))
+def test_at_the_start_the_limit_is_made_four_times_as_large_with_each_measurement_while_nothing_queues():
+    learnt = Driver(_far_away(0.05), noise=0).run(1.0)
+    assert [limit for limit, _ in itertools.groupby(learnt.limits(0))] == [8, 32, 128, 256]
+
+
+def test_the_middle_of_a_step_that_went_too_far_is_where_it_goes_on():
+    learnt = Driver(lambda limit: min(2 * limit / 0.05, 2 * 12 / 0.05), noise=0).run(1.0)  # 12 are as fast as more
+    assert [limit for limit, _ in itertools.groupby(learnt.limits(0))][:3] == [8, 32, 16]
+
+
+def test_later_the_limit_nearly_doubles_with_each_measurement_while_nothing_queues():
+    store = Driver(lambda limit: min(2 * limit / 0.05, 800), noise=0).run(6)
+    assert store.limit < 50
+    store.speed = _far_away(0.05)
+    assert store.run(7).limit == 256  # six measurements; the steps of a settled limit would take thirteen
+
+
+def test_where_nothing_queues_the_limit_rises_though_few_fetches_wait_for_it():
+    store = Driver(_far_away(0.05), noise=0)
+    store.run(4, waiting=0.3)
+    assert store.limit == 256
 
 
 def test_a_single_pause_changes_nothing():
@@ -101,7 +117,7 @@ def test_a_single_pause_changes_nothing():
 
 def _in_a_look():
     """Returns a store's driver while half as many are in flight for a moment, and how many were before."""
-    store = Driver(lambda limit: samples_per_s(CURVES["8kb"], limit), noise=0)
+    store = Driver(lambda limit: samples_per_s(CURVES["8kb"], limit), noise=0).run(1)
     before = 0
     while store.limit > 0.7 * before:
         assert store.now_s < 60
@@ -112,7 +128,7 @@ def _in_a_look():
 
 def test_a_consumer_that_gets_slow_during_a_look_ends_it():
     store, before = _in_a_look()
-    store.run(store.now_s + 0.4, saturated=False)
+    store.run(store.now_s + 0.4, waiting=0.0)
     assert store.limit == before
 
 
@@ -164,5 +180,5 @@ def test_a_slow_consumer_whose_store_gets_near_and_far_again_keeps_what_it_needs
     for moment in range(200):  # 500 a second: 15 in flight, and for a tenth of the time half of that
         for _ in range(50):
             store.now_s += 1 / 500
-            store.tell(0.015 if moment % 10 == 0 else 0.03, saturated=False)
+            store.tell(0.015 if moment % 10 == 0 else 0.03, waiting=0.0)
     assert store.limit >= 15
