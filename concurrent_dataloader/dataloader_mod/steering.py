@@ -91,7 +91,8 @@ class Steering:
     while nothing queues the limit nearly doubles with each measurement, and then stays where nearly as many again wait.
     They are a reserve, since no processor is as fast in each moment as on average; more of it would gain nothing.
 
-    At the start it climbs faster, fourfold. Where that was too far, the middle of the last step is where it goes on.
+    At the start it climbs faster, fourfold. Where that was too far, it goes back to what the goodput needs without queues,
+    by half of the last step at the most.
 
     The shortest latency is not the shortest that was ever measured, since stores get slower, and noise makes single
     measurements short. It is looked at: half as many are in flight for a moment, now and then and before a limit at
@@ -139,7 +140,7 @@ class Steering:
         waiting = measurement.waiting(progress())
         has_room = waiting >= _SOME_WAIT and _AIM * min(self._shortest_s, typical_s) >= _GROWTH * typical_s
         if self._climbs:
-            self._climb(typical_s, has_room=has_room)
+            self._climb(measurement.ended / elapsed_s, typical_s, has_room=has_room)
         elif waiting < _MOST_WAIT and not has_room:
             self._outrun_consumer(measurement.ended / elapsed_s, typical_s)
         elif self._look is not None:
@@ -148,13 +149,14 @@ class Steering:
             self._steer(typical_s)
         return self._limit
 
-    def _climb(self, latency_s: float, *, has_room: bool) -> None:
+    def _climb(self, goodput: float, latency_s: float, *, has_room: bool) -> None:
         self._shortest_s = min(self._shortest_s, latency_s)
         self._climbs = has_room and self._limit < self._maximum
         if self._climbs:
             self._go_to(self._exact * _CLIMB)
         elif not has_room:
-            self._go_to(max(self._foot, self._exact / _CLIMB**0.5))
+            needed = _SPARE * goodput * self._shortest_s
+            self._go_to(min(self._exact, max(self._foot, self._exact / _CLIMB**0.5, needed)))
 
     def _outrun_consumer(self, goodput: float, latency_s: float) -> None:
         """The consumer is the slower one: the limit falls where requests queue all the same, and never rises."""
