@@ -91,8 +91,8 @@ class Steering:
     while nothing queues the limit nearly doubles with each measurement, and then stays where nearly as many again wait.
     They are a reserve, since no processor is as fast in each moment as on average; more of it would gain nothing.
 
-    At the start it climbs faster, fourfold. Where that was too far, it goes back to what the goodput needs without queues,
-    by half of the last step at the most.
+    At the start it climbs faster, fourfold. Where that was too far, it goes back to what the goodput needs without
+    queues, by half of the last step at the most.
 
     The shortest latency is not the shortest that was ever measured, since stores get slower, and noise makes single
     measurements short. It is looked at: half as many are in flight for a moment, now and then and before a limit at
