@@ -104,7 +104,7 @@ class ConcurrencyLimit:
         small = min(FIRST_AUTO_FETCHES, self.maximum)
         self._in_first_wave = limit > small
         self.value = max(limit, small)
-        self._steering.start(small)
+        self._steering.start(small, climbs=True)
 
     def _recover(self, now_s: float) -> None:
         if not self._back_off.forgives(now_s) and self.value < self.maximum:
@@ -112,6 +112,6 @@ class ConcurrencyLimit:
             return
         self._back_off.end()
         if self.adaptive:
-            self._steering.start(self.value)
+            self._steering.start(self.value, climbs=False)  # the store has refused more than it bears
         else:
             self.value = self.maximum

@@ -16,8 +16,7 @@ Progress = Callable[[], list[tuple[float, float]]]
 _INTERVAL_S = 0.1  # shortest measurement; below it the scheduling of two busy cores is most of what one sees
 _WAVES = 2  # fetches of a measurement, in multiples of the limit: whole waves, as fetches started together end together
 _CLIMB_WAVES = 1  # the same while the limit climbs
-_MOST_WAIT = 0.5  # share of a worker's fetches that ended while others waited; below it in all, the consumer is slow
-_SOME_WAIT = 0.1  # the same where nothing queues at the store, so that a larger limit can only help
+_SATURATED = 0.5  # share of a worker's fetches that ended while others waited; below it in all, the consumer is slow
 
 _AIM = 1.8  # latency that is wanted, in multiples of the shortest: nearly half of it is a queue, as a reserve
 _GROWTH = 1.5  # a limit that is too small by this factor or more is left at one step, any other by smaller ones
@@ -65,14 +64,14 @@ class _Measurement:
         """Seconds in which they ended."""
         return 0.0 if self.start_s is None else now_s - self.start_s
 
-    def waiting(self, after: list[tuple[float, float]]) -> float:
-        """Share of a worker's fetches that left others waiting for the limit; where one's wait, all do, in turn."""
+    def is_saturated(self, after: list[tuple[float, float]]) -> bool:
+        """Whether most fetches of a worker left others waiting for the limit: then all wait, since it comes in turn."""
         shares = [
             1 - (starved - starved_before) / (ended - ended_before)
             for (ended_before, starved_before), (ended, starved) in zip(self.before, after, strict=True)
             if ended > ended_before
         ]
-        return max(shares, default=1.0)
+        return max(shares, default=1.0) >= _SATURATED
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Steering:
     They are a reserve, since no processor is as fast in each moment as on average; more of it would gain nothing.
 
     At the start it climbs faster, fourfold. Where that was too far, it goes back to what the goodput needs without
-    queues, by half of the last step at the most.
+    queues, to half of it at the least.
 
     The shortest latency is not the shortest that was ever measured, since stores get slower, and noise makes single
     measurements short. It is looked at: half as many are in flight for a moment, now and then and before a limit at
@@ -115,11 +114,11 @@ class Steering:
         self._foot = 1.0  # the limit from which it climbs
         self._far = 0  # measurements in a row in which the limit was far too large
 
-    def start(self, limit: int) -> None:
-        """Begins, or goes on, with a limit that others have decided on."""
+    def start(self, limit: int, *, climbs: bool) -> None:
+        """Begins, or goes on, with a limit that others have decided on, and climbs from there or does not."""
         self._look, self._far, self._measurement = None, 0, _Measurement(skip=limit)
         self._exact, self._limit = float(limit), limit
-        self._climbs, self._foot = True, float(limit)
+        self._climbs, self._foot = climbs, float(limit)
 
     def ended(self, now_s: float, latency_s: float, progress: Progress) -> int:
         """Takes in a fetch that ended well; returns the limit.
@@ -137,20 +136,20 @@ class Steering:
             return self._limit
         typical_s = max(median(measurement.latencies_s), _SHORTEST_S)  # which knows no slow tail
         self._measurement = _Measurement()
-        waiting = measurement.waiting(progress())
-        has_room = waiting >= _SOME_WAIT and _AIM * min(self._shortest_s, typical_s) >= _GROWTH * typical_s
+        goodput, is_saturated = measurement.ended / elapsed_s, measurement.is_saturated(progress())
         if self._climbs:
-            self._climb(measurement.ended / elapsed_s, typical_s, has_room=has_room)
-        elif waiting < _MOST_WAIT and not has_room:
-            self._outrun_consumer(measurement.ended / elapsed_s, typical_s)
+            self._climb(goodput, typical_s, is_saturated=is_saturated)
+        elif not is_saturated:
+            self._outrun_consumer(goodput, typical_s)
         elif self._look is not None:
             self._end_look(self._look, typical_s)
         else:
             self._steer(typical_s)
         return self._limit
 
-    def _climb(self, goodput: float, latency_s: float, *, has_room: bool) -> None:
+    def _climb(self, goodput: float, latency_s: float, *, is_saturated: bool) -> None:
         self._shortest_s = min(self._shortest_s, latency_s)
+        has_room = is_saturated and _AIM * self._shortest_s / latency_s >= _GROWTH
         self._climbs = has_room and self._limit < self._maximum
         if self._climbs:
             self._go_to(self._exact * _CLIMB)

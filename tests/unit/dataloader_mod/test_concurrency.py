@@ -39,6 +39,7 @@ def test_on_a_busy_machine_two_workers_do_not_outbid_each_other(latency_s, capac
         limits.append(mean(limit for at_s, _, limit in learnt.log if at_s > 5))
     assert mean(limits) <= 2 * needed
     assert sorted(limits)[-2] <= 2 * needed * 1.05  # of 192 runs with other seeds 9 come to more
+    assert max(limits) <= 3 * needed
 
 
 def test_a_worker_that_follows_takes_over_what_is_learnt():
@@ -114,13 +115,12 @@ def test_one_pause_of_the_machine_is_no_reason_to_learn_anew():
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("latency_s", [0.01, 0.03, 0.1])
-def test_auto_does_not_rise_where_the_consumer_is_the_slower_one(latency_s, workers):
+def test_auto_comes_to_what_one_batch_can_use_where_the_consumer_is_the_slower_one(latency_s, workers):
     limits = (auto() for _ in range(workers))
-    slow = Simulation(Store(latency_s, 6000), *limits, window=TWO_BATCHES, consumes_per_s=150 / workers).run(1)
-    assert _last(slow) <= TWO_BATCHES  # the first two batches it fetched as fast as it could
+    slow = Simulation(Store(latency_s, 6000), *limits, window=TWO_BATCHES, batch=64, consumes_per_s=150 / workers)
     slow.run(12)
-    assert slow.rate(5, 12) == pytest.approx(150, rel=0.05)
-    assert max(limit for at_s, _, limit in slow.log if at_s > 5) <= TWO_BATCHES / 2
+    assert slow.rate(5, 12) == pytest.approx(150, rel=0.1)  # a batch more or less
+    assert max(limit for at_s, _, limit in slow.log if at_s > 5) <= 64
 
 
 def test_auto_learns_anew_when_the_latency_has_risen():
