@@ -23,7 +23,7 @@ _GROWTH = 1.5  # a limit that is too small by this factor or more is left at one
 _CLIMB = 4.0  # times the limit, at the start
 _STEP = 0.25  # part of the factor's logarithm that such a step makes up: about the last four measurements count
 _FAR = 1 / 1.3  # the factor of a limit that is far too large: before it falls, the shortest latency is measured anew
-_SPARE = 1.25  # times what a consumer's rate needs in flight without queues
+_SPARE = 1.25  # times what a rate needs in flight without queues
 _DRIFT = 1 / 16  # of a latency that is longer than the shortest, in each measurement in which the consumer is slow
 
 _LOOK_PART = 0.5  # of the limit, while the shortest latency is measured anew
@@ -91,7 +91,7 @@ class Steering:
     They are a reserve, since no processor is as fast in each moment as on average; more of it would gain nothing.
 
     At the start it climbs faster, fourfold. Where that was too far, it goes back to what the goodput needs without
-    queues, to half of it at the least.
+    queues, but not below half of where it was.
 
     The shortest latency is not the shortest that was ever measured, since stores get slower, and noise makes single
     measurements short. It is looked at: half as many are in flight for a moment, now and then and before a limit at
@@ -110,7 +110,7 @@ class Steering:
         self._since_look = _LOOK_EVERY - _LOOK_SOON  # measurements
         self._queues = 0  # looks in a row at which all that was left was still a queue
         self._look: _Look | None = None  # the one that is under way
-        self._climbs = True
+        self._climbs = True  # until a measurement shows no room
         self._foot = 1.0  # the limit from which it climbs
         self._far = 0  # measurements in a row in which the limit was far too large
 
@@ -148,14 +148,14 @@ class Steering:
         return self._limit
 
     def _climb(self, goodput: float, latency_s: float, *, is_saturated: bool) -> None:
+        """Goes fourfold while there is room; the first time that there is none, back to what is needed, and no more."""
         self._shortest_s = min(self._shortest_s, latency_s)
         has_room = is_saturated and _AIM * self._shortest_s / latency_s >= _GROWTH
         self._climbs = has_room and self._limit < self._maximum
         if self._climbs:
             self._go_to(self._exact * _CLIMB)
         elif not has_room:
-            needed = _SPARE * goodput * self._shortest_s
-            self._go_to(min(self._exact, max(self._foot, self._exact / _CLIMB**0.5, needed)))
+            self._go_to(min(self._exact, max(self._foot, self._exact / 2, self._needed(goodput))))
 
     def _outrun_consumer(self, goodput: float, latency_s: float) -> None:
         """The consumer is the slower one: the limit falls where requests queue all the same, and never rises."""
@@ -166,7 +166,7 @@ class Steering:
             return
         share = _DRIFT if latency_s > self._shortest_s else _NEW_SHARE
         self._shortest_s = latency_s if self._shortest_s == inf else self._toward(latency_s, share)
-        needed = _SPARE * goodput * self._shortest_s
+        needed = self._needed(goodput)
         if latency_s > _AIM * self._shortest_s and needed < self._limit:
             self._go_to(max(needed, self._exact / _SPARE))
 
@@ -200,6 +200,10 @@ class Steering:
         is_known = abs(self._shortest_s - before_s) < _SAME * before_s and 1 - factor < _SAME
         self._since_look = 0 if is_known and not self._queues else _LOOK_EVERY - _LOOK_SOON
         self._go_to(look.limit * factor)
+
+    def _needed(self, goodput: float) -> float:
+        """Returns how many in flight make that goodput without queues, with some to spare (Little's law)."""
+        return _SPARE * goodput * self._shortest_s
 
     def _toward(self, latency_s: float, share: float) -> float:
         return self._shortest_s + share * (latency_s - self._shortest_s)

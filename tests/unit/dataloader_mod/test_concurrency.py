@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from statistics import mean
 
 import pytest
@@ -186,6 +187,20 @@ def test_a_leader_that_is_a_whole_window_ahead_of_the_others_still_learns_for_th
     learnt.workers[0].done = 2 * TWO_BATCHES  # so it waits for the other one, which waits for a larger limit
     learnt.run(6)
     assert learnt.rate(4, 6) >= 0.9 * 6000
+
+
+def test_after_refusals_the_number_is_learnt_in_small_steps():
+    limit, now_s = auto(), 0.0
+    for _ in range(FIRST_WAVE):
+        limit.completed(now_s, 0.1)
+    limit.throttled(now_s, 0.1)
+    values = []
+    while limit.value < 200:
+        now_s += 0.1 / limit.value
+        limit.completed(now_s, 0.1)
+        values.append(limit.value)
+    assert not limit.is_lowered
+    assert all(after <= 1.9 * before for before, after in itertools.pairwise(values) if before > 1)
 
 
 def test_a_number_that_is_given_stays_unless_the_store_refuses():
